@@ -1,0 +1,178 @@
+"""The nouns of Scanmill: closed enums and frozen records, no input or output."""
+
+import dataclasses
+import datetime as dt
+import enum
+import hashlib
+
+
+class ImageFate(enum.StrEnum):
+    """Where an image is; the terms of `images landed = ...` in the law of accounts."""
+
+    PENDING = "pending"
+    DECODED = "decoded"
+    QUARANTINED = "quarantined"
+    SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
+    IGNORED = "ignored"
+
+
+class PageFate(enum.StrEnum):
+    """Where a page is; the terms of `pages found = ...` in the law of accounts."""
+
+    PENDING = "pending"
+    PUBLISHED = "published"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    HELD = "held"
+    QUARANTINED = "quarantined"
+    SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
+
+
+class Reason(enum.StrEnum):
+    """Why a fate was given: one closed list; docs/reasons.md has meaning, usual cause and remedy."""
+
+    # quarantined: the image could not be read
+    EMPTY_OBJECT = "empty_object"
+    NOT_AN_IMAGE = "not_an_image"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    CORRUPT_IMAGE = "corrupt_image"
+    IMAGE_TOO_LARGE = "image_too_large"
+    IMAGE_TOO_SMALL = "image_too_small"
+    TOO_MANY_FRAMES = "too_many_frames"
+    FRAMES_UNREADABLE = "frames_unreadable"
+    DECODER_CRASH = "decoder_crash"
+    DECODER_TIMEOUT = "decoder_timeout"
+    ENGINE_ERROR = "engine_error"
+    ENGINE_CRASH = "engine_crash"
+    ENGINE_TIMEOUT = "engine_timeout"
+    INCOMPLETE_OUTPUT = "incomplete_output"
+    OBJECT_UNREADABLE = "object_unreadable"
+    BAD_METADATA = "bad_metadata"
+    NO_COLLECTION = "no_collection"
+    INTERNAL_ERROR = "internal_error"
+    # superseded
+    OVERWRITTEN = "overwritten"
+    DELETED = "deleted"
+    # ignored: a rule with a name
+    PLACEHOLDER = "placeholder"
+    METADATA_FILE = "metadata_file"
+    # rejected: the text broke a row rule of expectations/row_rules.json
+    BLANK_PAGE = "blank_page"
+    NO_TEXT = "no_text"
+    LOW_CONFIDENCE = "low_confidence"
+    UNKNOWN_WORDS = "unknown_words"
+    # duplicate
+    SAME_TEXT = "same_text"
+    NEAR_TEXT = "near_text"
+    # held, withdrawn
+    PAGES_GATE = "pages_gate"
+    DATASET_GATE = "dataset_gate"
+    DISCARDED = "discarded"
+
+
+class BatchState(enum.StrEnum):
+    """How far a batch has come."""
+
+    PLANNED = "planned"
+    RECOGNIZED = "recognized"
+    PASSED = "passed"
+    HELD = "held"
+    RELEASED = "released"
+    DISCARDED = "discarded"
+    BUILT = "built"
+    SETTLED = "settled"  # no readable page: nothing to judge or build
+
+
+FINISHED = frozenset({BatchState.BUILT, BatchState.SETTLED, BatchState.DISCARDED})
+"""States after which nothing more happens to a batch by itself."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One version of one S3 object, the unit of account.
+
+    `version` is the store's version id, or `etag-size-gN` where the bucket keeps no versions.
+    """
+
+    bucket: str
+    key: str
+    version: str
+    etag: str
+    size_bytes: int
+    modified_at: dt.datetime
+
+    @property
+    def image_id(self) -> str:
+        """The identity in every table: a hash of bucket, key and version, never of the bytes."""
+        return hash_id(self.bucket, self.key, self.version)
+
+
+def hash_id(*parts: str) -> str:
+    """Return 32 hex digits that name these parts, in this order."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def page_id(image_id: str, page_number: int) -> str:
+    """Return the identity of one page of an image: the row id of parts, ledger and dataset."""
+    return hash_id(image_id, str(page_number))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What read a page: name, version and the sha256 of the model it used."""
+
+    name: str
+    version: str
+    model_sha256: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Raster:
+    """A decoded page on disk: an 8-bit grey PGM that we wrote ourselves."""
+
+    path: str
+    width_px: int
+    height_px: int
+    is_blank: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """One recognized word; `line` is (block, paragraph, line), confidence runs from 0 to 100."""
+
+    text: str
+    confidence: float
+    line: tuple[int, int, int]
+    height_px: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recognition:
+    """What an engine read on one page; whitespace words are dropped already."""
+
+    words: tuple[Word, ...]
+    seconds: float
+    attempts: tuple[str, ...] = ("plain",)
+    """Every way it was tried, the winner last (`plain`, `rescaled`, `deskewed`, `rotated`)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """An image or page that could not be read: the value of a settled `PageError`."""
+
+    reason: Reason
+    detail: str
+    stage: str
+    """`read`, `decode` or `recognize`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is off, with what to type."""
+
+    kind: str
+    subject: str
+    detail: str
+    is_lost: bool = False

@@ -1,0 +1,109 @@
+"""Every setting, read once at the edge from `SCANMILL_*` and passed down."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseSettings):
+    """The settings of one installation; the table in the README is generated from this class.
+
+    Where the store and the queue are, and who we are there, is AWS's own business:
+    `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, a profile or a role.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SCANMILL_", frozen=True, extra="forbid")
+
+    bucket: str = Field("scanmill", description="The one bucket that holds everything.")
+    ledger_url: str = Field(
+        "sqlite:///ledger.db", description="SQLAlchemy address of the ledger, SQLite or PostgreSQL."
+    )
+    expectations_dir: Path = Field(
+        Path("expectations"), description="Folder of the Great Expectations suites and row rules."
+    )
+    queue_url: str = Field(
+        "", description="SQS queue that hears of uploads; empty: the sweep alone finds them."
+    )
+    require_versioning: bool = Field(
+        True, description="Refuse to plan when the bucket does not keep versions."
+    )
+    sweep_seconds: Seconds = Field(
+        60, description="Interval of the full listing; 0 turns the sweep off."
+    )
+    audit_seconds: Seconds = Field(
+        300, description="Interval of the audit; 0 turns it off."
+    )
+    retry_seconds: Seconds = Field(20, description="Pause before a task is tried again.")
+    announce_again_seconds: Seconds = Field(
+        90, description="A batch whose consumer has not started is announced again after this."
+    )
+    stalled_seconds: Seconds = Field(
+        600, description="A batch without progress is announced again after this."
+    )
+    pending_alert_seconds: Seconds = Field(
+        1800, description="An image pending for longer raises an alert."
+    )
+    batch_images: Count = Field(2000, description="Most images in one batch.")
+    slice_images: Count = Field(
+        200, description="Most images in one slice, about 120 s of OCR."
+    )
+    ocr_workers: Count = Field(
+        os.cpu_count() or 1, description="OCR processes that one task runs side by side."
+    )
+    ocr_languages: str = Field("eng", description="Tesseract languages, joined by `+`.")
+    ocr_psm: Annotated[int, Field(ge=0, le=13)] = Field(
+        3, description="Tesseract page segmentation mode."
+    )
+    chunk_pages: Count = Field(8, description="Most pages in one call of the OCR engine.")
+    page_cpu_seconds: Count = Field(60, description="CPU time that one page may cost.")
+    rescue_confidence: float = Field(
+        80, description="A page read with a lower mean confidence gets a second chance."
+    )
+    max_object_bytes: Count = Field(200_000_000, description="Largest object that is opened.")
+    max_pixels: Count = Field(100_000_000, description="Largest page, in pixels.")
+    max_side_px: Count = Field(32_000, description="Longest side of a page.")
+    min_side_px: Count = Field(10, description="Shortest side of a page.")
+    max_frames: Count = Field(500, description="Most pages in one image.")
+    child_memory_bytes: Count = Field(
+        2 << 30, description="Address space of a decoding or OCR process."
+    )
+    word_languages: str = Field(
+        "en,fr", description="Word lists that `known_word_share` looks words up in."
+    )
+    split_salt: str = Field(
+        "scanmill-1", description="Salt of the split by document; never change it for a dataset."
+    )
+    validation_share: Annotated[float, Field(ge=0, lt=0.5)] = Field(
+        0.1, description="Share of documents in the validation split."
+    )
+    test_share: Annotated[float, Field(ge=0, lt=0.5)] = Field(
+        0.1, description="Share of documents in the test split."
+    )
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="Jaccard similarity of word 3-grams from which two pages are one."
+    )
+    smtp_connection: str = Field(
+        "",
+        validation_alias="AIRFLOW_CONN_SMTP_DEFAULT",
+        description="Airflow's `smtp_default` connection, as JSON.",
+    )
+    alert_from: str = Field("scanmill@localhost", description="Sender of alert e-mails.")
+    alert_to: str = Field(
+        "operators@localhost", description="Receivers of alert e-mails, joined by commas."
+    )
+    report_url: str = Field(
+        "",
+        description="Where reports are read: prefix of the address in alerts; empty: `s3://`.",
+    )
+    inbox_dir: Path | None = Field(
+        None, description="Maildir of the embedded mail server, shown on the inbox page."
+    )
+    alert_webhook: SecretStr = Field(
+        SecretStr(""), description="Address that gets every alert as JSON by POST."
+    )
