@@ -18,7 +18,7 @@ class ScanmillError(Exception):
 
 
 class PageError(ScanmillError):
-    """An image or page that cannot be read; `reason` goes into the books, `detail` is for people."""
+    """An image or page that cannot be read: `reason` is for the books, `detail` for people."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

@@ -37,7 +37,7 @@ def relative_name(key: str) -> str:
 
 
 def folder_label(key: str) -> str | None:
-    """Return the label that the folder names (`landing/<collection>/<label>/...`), if there is one."""
+    """Return the label that `landing/<collection>/<label>/...` names, if there is one."""
     label, slash, _ = relative_name(key).partition("/")
     return label if slash and label else None
 
@@ -51,8 +51,8 @@ def ignored_by(key: str) -> Reason | None:
 
 
 def is_metadata(key: str) -> bool:
-    """Tell whether this key holds labels and document ids for a collection."""
-    return relative_name(key) in METADATA_NAMES
+    """Tell whether this key holds labels and document ids for the files beside it."""
+    return PurePosixPath(key).name in METADATA_NAMES and collection_of(key) != ROOT_COLLECTION
 
 
 # --- batches -------------------------------------------------------------------------------------

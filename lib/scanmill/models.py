@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import enum
 import hashlib
+import re
 
 
 class ImageFate(enum.StrEnum):
@@ -31,7 +32,7 @@ class PageFate(enum.StrEnum):
 
 
 class Reason(enum.StrEnum):
-    """Why a fate was given: one closed list; docs/reasons.md has meaning, usual cause and remedy."""
+    """Why a fate was given: one closed list, explained in docs/reasons.md."""
 
     # quarantined: the image could not be read
     EMPTY_OBJECT = "empty_object"
@@ -109,6 +110,16 @@ class Image:
         return hash_id(self.bucket, self.key, self.version)
 
 
+def generation(etag: str, size_bytes: int, number: int) -> str:
+    """Return the version of an object where the bucket keeps none: the n-th under its key."""
+    return f"{etag}-{size_bytes}-g{number}"
+
+
+def is_generation(version: str) -> bool:
+    """Tell whether a version is one that we counted ourselves."""
+    return re.search(r"-\d+-g\d+$", version) is not None
+
+
 def hash_id(*parts: str) -> str:
     """Return 32 hex digits that name these parts, in this order."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -166,6 +177,15 @@ class SetAside:
     detail: str
     stage: str
     """`read`, `decode` or `recognize`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """By what a page's text is found again: bands to look it up, a sketch to compare it by."""
+
+    bands: tuple[str, ...]
+    sketch: bytes | None = None
+    """MinHash values, 4 bytes each; None for a text too short to be nearly another."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The pages table, defined once: parts, ledger, dataset features and documentation derive from it."""
+"""The pages table, defined once: parts, dataset features and documentation derive from it."""
 
 import dataclasses
 
@@ -72,6 +72,16 @@ PLAN = pa.schema(
     ]
 )
 """Schema of `batches/<batch_id>/plan.parquet`."""
+
+DATASET = pa.schema(
+    [
+        *[pa.field(column.name, column.type) for column in PAGE_COLUMNS if column.is_published],
+        pa.field("document_id", pa.string()),
+        pa.field("label", pa.int64()),  # index into the manifest's append-only list of labels
+        pa.field("label_name", pa.string()),
+    ]
+)
+"""Schema of the shards of a dataset."""
 
 FATES = pa.schema(
     [

@@ -15,7 +15,7 @@ class Settings(BaseSettings):
     """The settings of one installation; the table in the README is generated from this class.
 
     Where the store and the queue are, and who we are there, is AWS's own business:
-    `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, a profile or a role.
+    `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, or a profile.
     """
 
     model_config = SettingsConfigDict(env_prefix="SCANMILL_", frozen=True, extra="forbid")
@@ -31,14 +31,12 @@ class Settings(BaseSettings):
         "", description="SQS queue that hears of uploads; empty: the sweep alone finds them."
     )
     require_versioning: bool = Field(
-        True, description="Refuse to plan when the bucket does not keep versions."
+        default=True, description="Refuse to plan when the bucket does not keep versions."
     )
     sweep_seconds: Seconds = Field(
         60, description="Interval of the full listing; 0 turns the sweep off."
     )
-    audit_seconds: Seconds = Field(
-        300, description="Interval of the audit; 0 turns it off."
-    )
+    audit_seconds: Seconds = Field(300, description="Interval of the audit; 0 turns it off.")
     retry_seconds: Seconds = Field(20, description="Pause before a task is tried again.")
     announce_again_seconds: Seconds = Field(
         90, description="A batch whose consumer has not started is announced again after this."
@@ -50,9 +48,7 @@ class Settings(BaseSettings):
         1800, description="An image pending for longer raises an alert."
     )
     batch_images: Count = Field(2000, description="Most images in one batch.")
-    slice_images: Count = Field(
-        200, description="Most images in one slice, about 120 s of OCR."
-    )
+    slice_images: Count = Field(200, description="Most images in one slice, about 120 s of OCR.")
     ocr_workers: Count = Field(
         os.cpu_count() or 1, description="OCR processes that one task runs side by side."
     )

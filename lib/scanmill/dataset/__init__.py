@@ -1,0 +1,1 @@
+"""What a Hugging Face dataset is made of: labels, splits, shards, manifests and the card."""

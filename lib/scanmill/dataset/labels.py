@@ -1,0 +1,77 @@
+"""Reads the labels that uploaders give: folder names, or `metadata.csv` and `metadata.jsonl`.
+
+The convention is Hugging Face's `imagefolder`; the reading is ours, because the original drops
+unlisted files and odd folders without a word. A label never comes from recognized text.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from scanmill import layout
+from scanmill.errors import PageError
+from scanmill.models import Reason
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What a metadata file says of one image; empty where it says nothing."""
+
+    label: str = ""
+    document_id: str = ""
+
+
+def read_metadata(key: str, content: bytes) -> dict[str, Note]:
+    """Return the notes of a metadata file by the full key of the image that each is about.
+
+    Raises:
+        PageError: `bad_metadata`, with the line that cannot be understood.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        rows = _jsonl(text) if key.endswith(".jsonl") else _csv(text)
+        folder = PurePosixPath(key).parent
+        return {str(folder / row["file_name"]): _note(row) for row in rows}
+    except (UnicodeDecodeError, ValueError, csv.Error, KeyError, TypeError) as error:
+        detail = f"needs a column [file_name], and rows of text: {error!r}"
+        raise PageError(Reason.BAD_METADATA, detail) from error
+
+
+def _csv(text: str) -> list[dict[str, str]]:
+    rows = list(csv.DictReader(io.StringIO(text), strict=True))
+    if not text.strip():
+        raise ValueError("the file is empty")
+    return rows
+
+
+def _jsonl(text: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def _note(row: Mapping[str, str | None]) -> Note:
+    label, document = row.get("label") or "", row.get("document_id") or ""
+    return Note(label=str(label), document_id=str(document))
+
+
+def label_of(key: str, notes: Mapping[str, Note]) -> str | None:
+    """Return an image's label: what metadata says, else its folder, else None."""
+    note = notes.get(key)
+    return (note.label if note else "") or layout.folder_label(key)
+
+
+def document_of(key: str, notes: Mapping[str, Note]) -> str:
+    """Return the document that an image belongs to: what metadata says, else the image alone."""
+    note = notes.get(key)
+    return (note.document_id if note else "") or key.removeprefix(layout.LANDING)
+
+
+def extended(known: Sequence[str], seen: Iterable[str | None]) -> tuple[str, ...]:
+    """Return the known labels with the new ones appended.
+
+    Shards hold indexes into this list, so it may only grow: another order mislabels old rows.
+    """
+    new = {label for label in seen if label is not None} - set(known)
+    return (*known, *sorted(new))

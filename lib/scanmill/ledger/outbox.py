@@ -1,0 +1,46 @@
+"""The outbox: alerts are entered with the books and delivered until they have arrived.
+
+One key, one message: whoever comes second with the same key changes nothing.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from scanmill.ledger import tables as t
+from scanmill.ledger.books import insert_new
+
+
+def post(connection: Connection, *, key: str, kind: str, subject: str, text: str) -> None:
+    """Enter a message, unless one with its key is there."""
+    message = {
+        "key": key,
+        "kind": kind,
+        "subject": subject,
+        "text": text,
+        "created_at": dt.datetime.now(dt.UTC),
+        "tries": 0,
+    }
+    insert_new(connection, t.OUTBOX, [message])
+
+
+def undelivered(connection: Connection) -> Sequence[sa.RowMapping]:
+    """Return the messages that have not arrived, oldest first."""
+    query = sa.select(t.OUTBOX).where(t.OUTBOX.c.delivered_at.is_(None))
+    return connection.execute(query.order_by(t.OUTBOX.c.created_at)).mappings().all()
+
+
+def note_delivered(connection: Connection, key: str) -> None:
+    """Note that a message has arrived."""
+    _update(connection, key, delivered_at=dt.datetime.now(dt.UTC), error=None)
+
+
+def note_failed(connection: Connection, key: str, error: str) -> None:
+    """Note that a message could not be delivered, and why; it stays in the outbox."""
+    _update(connection, key, tries=t.OUTBOX.c.tries + 1, error=error)
+
+
+def _update(connection: Connection, key: str, **values: object) -> None:
+    connection.execute(sa.update(t.OUTBOX).where(t.OUTBOX.c.key == key).values(**values))

@@ -1,0 +1,265 @@
+"""What the ledger answers: the sums of the law of accounts, and which batch waits for what."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from scanmill.ledger import tables as t
+from scanmill.models import FINISHED, BatchState, ImageFate, PageFate, Reason
+
+Counts = dict[str, int]
+
+
+def image_counts(connection: Connection, batch_id: str | None = None) -> Counts:
+    """Return how many images are in every fate, and `landed`, counted apart from them."""
+    where = [] if batch_id is None else [t.IMAGES.c.batch_id == batch_id]
+    fates = _by(connection, t.IMAGES.c.fate, t.IMAGES, *where)
+    count = sa.select(sa.func.count()).select_from(t.IMAGES).where(*where)
+    return {"landed": connection.scalar(count) or 0} | {
+        fate.value: fates.get(fate, 0) for fate in ImageFate
+    }
+
+
+def page_counts(connection: Connection, batch_id: str | None = None) -> Counts:
+    """Return how many pages are in every fate, and `found`: what decoding counted."""
+    found = sa.select(sa.func.sum(t.IMAGES.c.page_count))
+    where: list[sa.ColumnElement[bool]] = []
+    if batch_id is not None:
+        found = found.where(t.IMAGES.c.batch_id == batch_id)
+        where = [t.PAGES.c.batch_id == batch_id]
+    fates = _by(connection, t.PAGES.c.fate, t.PAGES, *where)
+    total = connection.scalar(found) or 0
+    return {"found": total} | {fate.value: fates.get(fate, 0) for fate in PageFate}
+
+
+def quarantine_counts(connection: Connection) -> dict[str, Counts]:
+    """Return how many images and pages are quarantined for every reason."""
+    return {
+        name: _by(connection, table.c.reason, table, table.c.fate == "quarantined")
+        for name, table in (("images", t.IMAGES), ("pages", t.PAGES))
+    }
+
+
+def latest_snapshots(connection: Connection) -> Sequence[sa.RowMapping]:
+    """Return the newest snapshot of every collection, by name."""
+    newest = (
+        sa.select(t.SNAPSHOTS.c.collection, sa.func.max(t.SNAPSHOTS.c.version).label("version"))
+        .group_by(t.SNAPSHOTS.c.collection)
+        .subquery()
+    )
+    same = sa.and_(
+        newest.c.collection == t.SNAPSHOTS.c.collection, newest.c.version == t.SNAPSHOTS.c.version
+    )
+    query = sa.select(t.SNAPSHOTS).join(newest, same).order_by(t.SNAPSHOTS.c.collection)
+    return connection.execute(query).mappings().all()
+
+
+def imbalances(images: Counts, pages: Counts) -> list[str]:
+    """Return the laws of accounts that these counts break, in words."""
+    broken = []
+    for total, counts in (("landed", images), ("found", pages)):
+        terms = sum(count for name, count in counts.items() if name != total)
+        if counts[total] != terms:
+            broken.append(f"{total} is {counts[total]}, but the fates add up to {terms}")
+    return broken
+
+
+def latest_audit(connection: Connection) -> sa.RowMapping | None:
+    """Return the newest audit, if there was one."""
+    query = sa.select(t.AUDITS).order_by(t.AUDITS.c.number.desc()).limit(1)
+    return connection.execute(query).mappings().first()
+
+
+def batch(connection: Connection, batch_id: str) -> sa.RowMapping | None:
+    """Return one batch."""
+    query = sa.select(t.BATCHES).where(t.BATCHES.c.batch_id == batch_id)
+    return connection.execute(query).mappings().first()
+
+
+def latest_verdict(connection: Connection, batch_id: str) -> sa.RowMapping | None:
+    """Return the newest verdict on a batch, with the verb of the decision on it, if any."""
+    same = sa.and_(
+        t.DECISIONS.c.batch_id == t.VERDICTS.c.batch_id,
+        t.DECISIONS.c.number == t.VERDICTS.c.number,
+    )
+    query = sa.select(t.VERDICTS, t.DECISIONS.c.verb).outerjoin(t.DECISIONS, same)
+    query = query.where(t.VERDICTS.c.batch_id == batch_id).order_by(t.VERDICTS.c.number.desc())
+    return connection.execute(query.limit(1)).mappings().first()
+
+
+def newest_sequence(connection: Connection, collection: str) -> int:
+    """Return the number of a collection's newest known batch, 0 without any."""
+    highest = sa.select(sa.func.max(t.BATCHES.c.sequence)).where(
+        t.BATCHES.c.collection == collection
+    )
+    return connection.scalar(highest) or 0
+
+
+def known_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
+    """Return which of these images are in the books."""
+    known: set[str] = set()
+    for start in range(0, len(image_ids), 500):
+        some = image_ids[start : start + 500]
+        query = sa.select(t.IMAGES.c.image_id).where(t.IMAGES.c.image_id.in_(some))
+        known.update(connection.scalars(query))
+    return known
+
+
+def waiting_batches(
+    connection: Connection,
+    states: Sequence[BatchState],
+    *,
+    announced_before: dt.datetime,
+    touched_before: dt.datetime,
+) -> list[str]:
+    """Return the batches in these states that nobody was rung for, or that stopped moving."""
+    batches = t.BATCHES.c
+    unheard = sa.and_(
+        sa.or_(batches.announced_at.is_(None), batches.announced_at < announced_before),
+        sa.or_(batches.touched_at.is_(None), batches.touched_at < touched_before),
+    )
+    query = sa.select(batches.batch_id).where(batches.state.in_(states), unheard)
+    return list(connection.scalars(query.order_by(batches.batch_id)))
+
+
+def unfinished_batches(connection: Connection) -> Sequence[sa.RowMapping]:
+    """Return every batch that is not finished, oldest first."""
+    query = sa.select(t.BATCHES).where(t.BATCHES.c.state.not_in(FINISHED))
+    return connection.execute(query.order_by(t.BATCHES.c.planned_at)).mappings().all()
+
+
+def unread_slices(connection: Connection, batch_id: str) -> list[int]:
+    """Return the slices of a batch whose parts are not entered, in order."""
+    parts = sa.select(t.PARTS.c.slice).where(t.PARTS.c.batch_id == batch_id)
+    count = sa.select(t.BATCHES.c.slice_count).where(t.BATCHES.c.batch_id == batch_id)
+    read = set(connection.scalars(parts))
+    return [number for number in range(connection.scalar(count) or 0) if number not in read]
+
+
+def newest_snapshot(connection: Connection, collection: str) -> int:
+    """Return the version of a collection's newest entered snapshot, 0 without any."""
+    highest = sa.select(sa.func.max(t.SNAPSHOTS.c.version)).where(
+        t.SNAPSHOTS.c.collection == collection
+    )
+    return connection.scalar(highest) or 0
+
+
+def open_pages(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
+    """Return the pages of a batch that a build may still publish."""
+    open_fates = (PageFate.PENDING, PageFate.HELD)
+    where = sa.and_(t.PAGES.c.batch_id == batch_id, t.PAGES.c.fate.in_(open_fates))
+    return connection.execute(_PAGES_WITH_SLICE.where(where)).mappings().all()
+
+
+def duplicates_of(connection: Connection, page_ids: Sequence[str]) -> Sequence[sa.RowMapping]:
+    """Return the pages that were left out because one of these holds their text."""
+    where = sa.and_(t.PAGES.c.other_page_id.in_(page_ids), t.PAGES.c.fate == PageFate.DUPLICATE)
+    return connection.execute(_PAGES_WITH_SLICE.where(where)).mappings().all()
+
+
+def pages_leaving(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
+    """Return the published pages of images that have a newer, decoded version in this batch."""
+    old, new = t.IMAGES, t.IMAGES.alias("new")
+    newer = sa.and_(*_same_key_later(old, new), new.c.batch_id == batch_id)
+    where = sa.and_(t.PAGES.c.fate == PageFate.PUBLISHED, sa.exists().where(newer, *_decoded(new)))
+    return connection.execute(_PAGES_WITH_SLICE.where(where)).mappings().all()
+
+
+def stale_images(connection: Connection, batch_id: str) -> set[str]:
+    """Return the images of a batch that have a newer version in the dataset already."""
+    old, new = t.IMAGES.alias("old"), t.IMAGES.alias("new")
+    query = (
+        sa.select(old.c.image_id)
+        .join(new, sa.and_(*_same_key_later(old, new), *_decoded(new)))
+        .join(t.BATCHES, t.BATCHES.c.batch_id == new.c.batch_id)
+        .where(old.c.batch_id == batch_id, t.BATCHES.c.state == BatchState.BUILT)
+    )
+    return set(connection.scalars(query))
+
+
+def metadata_files(connection: Connection, collection: str) -> Sequence[sa.RowMapping]:
+    """Return the newest version of every readable metadata file of a collection."""
+    images, new = t.IMAGES, t.IMAGES.alias("new")
+    is_metadata = sa.and_(
+        images.c.collection == collection, images.c.reason == Reason.METADATA_FILE
+    )
+    newer = sa.and_(*_same_key_later(images, new), new.c.reason == Reason.METADATA_FILE)
+    query = sa.select(images).where(is_metadata, ~sa.exists().where(newer))
+    return connection.execute(query.order_by(images.c.key)).mappings().all()
+
+
+_PAGES_WITH_SLICE = sa.select(t.PAGES, t.IMAGES.c.slice, t.IMAGES.c.key).join(
+    t.IMAGES, t.IMAGES.c.image_id == t.PAGES.c.image_id
+)
+
+
+def _same_key_later(old: sa.FromClause, new: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
+    """Say that one image is a later version of another: a later batch of the collection read it.
+
+    All versions that a plan finds under one key but the newest are superseded in that plan.
+    """
+    return (
+        new.c.collection == old.c.collection,
+        new.c.key == old.c.key,
+        new.c.batch_id > old.c.batch_id,
+    )
+
+
+def _decoded(image: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
+    return (image.c.fate == ImageFate.DECODED,)
+
+
+def images_of(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
+    """Return the images of a batch, by key."""
+    query = sa.select(t.IMAGES).where(t.IMAGES.c.batch_id == batch_id).order_by(t.IMAGES.c.key)
+    return connection.execute(query).mappings().all()
+
+
+def alike(connection: Connection, page_ids: Sequence[str]) -> set[tuple[str, str, bool]]:
+    """Return (page, other page, whether equal) for every page that shares a band with these.
+
+    The others are published, or among these pages themselves.
+    """
+    ours, theirs, other = t.SIGNATURES.alias("ours"), t.SIGNATURES.alias("theirs"), t.PAGES
+    mine = set(page_ids)
+    same_band = sa.and_(
+        theirs.c.collection == ours.c.collection,
+        theirs.c.band == ours.c.band,
+        theirs.c.page_id != ours.c.page_id,
+    )
+    query = (
+        sa.select(ours.c.page_id, theirs.c.page_id, ours.c.band.startswith("x:"), other.c.fate)
+        .join(theirs, same_band)
+        .join(other, other.c.page_id == theirs.c.page_id)
+    )
+    pairs = set()
+    for start in range(0, len(page_ids), 500):
+        some = page_ids[start : start + 500]
+        for page, candidate, is_equal, fate in connection.execute(
+            query.where(ours.c.page_id.in_(some))
+        ):
+            if fate == PageFate.PUBLISHED or candidate in mine:
+                pairs.add((page, candidate, bool(is_equal)))
+    return pairs
+
+
+def sketches(connection: Connection, page_ids: Sequence[str]) -> dict[str, bytes]:
+    """Return the sketches of these pages' texts; short texts have none."""
+    found: dict[str, bytes] = {}
+    for start in range(0, len(page_ids), 500):
+        some = page_ids[start : start + 500]
+        query = sa.select(t.SKETCHES).where(t.SKETCHES.c.page_id.in_(some))
+        found.update({row.page_id: row.minhash for row in connection.execute(query)})
+    return found
+
+
+def _by(
+    connection: Connection,
+    column: sa.ColumnElement[str],
+    table: sa.Table,
+    *where: sa.ColumnElement[bool],
+) -> Counts:
+    query = sa.select(column, sa.func.count()).select_from(table).where(*where).group_by(column)
+    return {name: count for name, count in connection.execute(query)}  # noqa: C416 - rows are no pairs

@@ -1,0 +1,172 @@
+"""The tables of the ledger; all but the outbox and the audits can be made from the bucket."""
+
+import datetime as dt
+from typing import Any
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+
+class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
+    """A moment, in UTC also on SQLite, which forgets time zones."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Any) -> dt.datetime | None:
+        """Hand the database a moment in UTC."""
+        return value.astimezone(dt.UTC) if value else None
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Any) -> dt.datetime | None:
+        """Give back the moment that was stored, with its time zone."""
+        return value.replace(tzinfo=dt.UTC) if value and value.tzinfo is None else value
+
+
+IMAGES = sa.Table(
+    "images",
+    METADATA,
+    sa.Column("image_id", sa.String(32), primary_key=True),
+    sa.Column("collection", sa.String(128), nullable=False),
+    sa.Column("bucket", sa.String(128), nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("version", sa.String(256), nullable=False),
+    sa.Column("etag", sa.String(128), nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("modified_at", UtcDateTime, nullable=False),
+    sa.Column("batch_id", sa.String(160), nullable=False),
+    sa.Column("slice", sa.Integer),
+    sa.Column("fate", sa.String(16), nullable=False),
+    sa.Column("reason", sa.String(32)),
+    sa.Column("detail", sa.Text),
+    sa.Column("sha256", sa.String(64)),
+    # Written when the image is decoded: `pages found` is the sum of these, not a count of fates.
+    sa.Column("page_count", sa.Integer, nullable=False, default=0),
+    sa.Column("successor_id", sa.String(32)),
+    sa.Index("images_by_key", "collection", "key"),
+    sa.Index("images_by_batch", "batch_id", "slice"),
+    sa.Index("images_by_fate", "fate", "collection"),
+)
+
+PAGES = sa.Table(
+    "pages",
+    METADATA,
+    sa.Column("page_id", sa.String(32), primary_key=True),
+    sa.Column("image_id", sa.String(32), sa.ForeignKey("images.image_id"), nullable=False),
+    sa.Column("batch_id", sa.String(160), nullable=False),
+    sa.Column("page_number", sa.Integer, nullable=False),
+    sa.Column("fate", sa.String(16), nullable=False),
+    sa.Column("reason", sa.String(32)),
+    sa.Column("detail", sa.Text),
+    sa.Column("other_page_id", sa.String(32)),
+    sa.Column("shard", sa.Text),
+    sa.Column("split", sa.String(16)),
+    # The snapshot that decided the fate: an older one that comes late changes nothing.
+    sa.Column("snapshot", sa.Integer),
+    sa.Index("pages_by_image", "image_id"),
+    sa.Index("pages_by_batch", "batch_id", "fate"),
+    sa.Index("pages_by_fate", "fate"),
+    sa.Index("pages_by_other", "other_page_id"),
+)
+
+BATCHES = sa.Table(
+    "batches",
+    METADATA,
+    sa.Column("batch_id", sa.String(160), primary_key=True),
+    sa.Column("collection", sa.String(128), nullable=False),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("image_count", sa.Integer, nullable=False),
+    sa.Column("slice_count", sa.Integer, nullable=False),
+    sa.Column("planned_at", UtcDateTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    # When it was last rung for, and when anything last happened: what heals a lost event.
+    sa.Column("announced_at", UtcDateTime),
+    sa.Column("touched_at", UtcDateTime),
+    sa.Column("log_url", sa.Text),
+    sa.UniqueConstraint("collection", "sequence", name="batches_by_sequence"),
+    sa.Index("batches_by_state", "state"),
+)
+
+PARTS = sa.Table(
+    "parts",
+    METADATA,
+    sa.Column("batch_id", sa.String(160), primary_key=True),
+    sa.Column("slice", sa.Integer, primary_key=True),
+    sa.Column("row_count", sa.Integer, nullable=False),
+    sa.Column("log_url", sa.Text),
+)
+
+VERDICTS = sa.Table(
+    "verdicts",
+    METADATA,
+    sa.Column("batch_id", sa.String(160), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("gate", sa.String(32), nullable=False),
+    sa.Column("passed", sa.Boolean, nullable=False),
+    sa.Column("severity", sa.String(16), nullable=False),
+    sa.Column("suite_sha256", sa.String(64), nullable=False),
+    sa.Column("report", sa.Text, nullable=False),
+)
+
+DECISIONS = sa.Table(
+    "decisions",
+    METADATA,
+    sa.Column("batch_id", sa.String(160), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("verb", sa.String(16), nullable=False),
+    sa.Column("gate", sa.String(32), nullable=False),
+    sa.Column("decided_by", sa.Text, nullable=False),
+    sa.Column("because", sa.Text, nullable=False),
+    sa.Column("decided_at", UtcDateTime, nullable=False),
+)
+
+SNAPSHOTS = sa.Table(
+    "snapshots",
+    METADATA,
+    sa.Column("collection", sa.String(128), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("manifest", sa.Text, nullable=False),
+    sa.Column("batch_id", sa.String(160), nullable=False),
+    sa.Column("train", sa.Integer, nullable=False),
+    sa.Column("validation", sa.Integer, nullable=False),
+    sa.Column("test", sa.Integer, nullable=False),
+)
+
+SIGNATURES = sa.Table(
+    "signatures",
+    METADATA,
+    sa.Column("collection", sa.String(128), primary_key=True),
+    sa.Column("band", sa.String(40), primary_key=True),
+    sa.Column("page_id", sa.String(32), primary_key=True),
+    sa.Index("signatures_by_page", "page_id"),
+)
+
+SKETCHES = sa.Table(
+    "sketches",
+    METADATA,
+    sa.Column("page_id", sa.String(32), primary_key=True),
+    sa.Column("minhash", sa.LargeBinary, nullable=False),
+)
+
+OUTBOX = sa.Table(
+    "outbox",
+    METADATA,
+    sa.Column("key", sa.String(256), primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("delivered_at", UtcDateTime),
+    sa.Column("tries", sa.Integer, nullable=False, default=0),
+    sa.Column("error", sa.Text),
+)
+
+AUDITS = sa.Table(
+    "audits",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("finished_at", UtcDateTime, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("lost", sa.Integer, nullable=False),
+    sa.Column("findings", sa.JSON, nullable=False),
+)

@@ -1,0 +1,268 @@
+"""Builds a snapshot: the batch's good pages join the dataset, in one swap of `LATEST`."""
+
+import dataclasses
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import tenacity
+
+from scanmill import __version__, layout, schema
+from scanmill.dataset import card, duplicates, labels, manifests, splits
+from scanmill.dataset.manifests import Manifest, Shard
+from scanmill.errors import UsageError
+from scanmill.ledger import receipts
+from scanmill.models import BatchState, PageFate, Reason
+from scanmill.quality import RowRules, find
+from scanmill.settings import Settings
+from scanmill.steps import Mill, judging
+from scanmill.steps.adopting import adopt_snapshots, collection_of
+from scanmill.steps.deciding import Build, Likeness, Row, decide
+from scanmill.store import LostRaceError, parquet_bytes
+
+log = logging.getLogger(__name__)
+
+_BUILDABLE = {BatchState.RECOGNIZED, BatchState.PASSED, BatchState.RELEASED}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What was published: enough for an asset event, and no more."""
+
+    collection: str
+    version: int
+    uri: str
+    rows: Mapping[str, int]
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(LostRaceError),
+    stop=tenacity.stop_after_attempt(8),
+    wait=tenacity.wait_random_exponential(max=5),
+    reraise=True,
+)
+def build_snapshot(mill: Mill, batch_id: str) -> Snapshot:
+    """Publish the pages of a batch and return the snapshot that is current then.
+
+    Running it again after it was published changes nothing. Whoever loses the swap builds again
+    from the snapshot that won.
+
+    Raises:
+        GateFailed: the dataset gate holds the batch; the published dataset is as it was.
+        UsageError: the batch is not one to build: unknown, held or discarded.
+    """
+    collection = collection_of(batch_id)
+    parent, parent_path, etag = manifests.read_latest(mill.store, collection)
+    catch_up(mill, collection)
+    if not _is_built(mill, batch_id) or parent is None:
+        parent = _publish(mill, batch_id, parent, parent_path=parent_path, etag=etag)
+        catch_up(mill, collection)
+    write_card(mill, parent)
+    uri = f"s3://{mill.store.bucket}/{layout.dataset(collection)}".rstrip("/")
+    return Snapshot(collection=collection, version=parent.version, uri=uri, rows=parent.rows)
+
+
+def catch_up(mill: Mill, collection: str) -> None:
+    """Enter the snapshots that were published and not entered: a build has to know them all."""
+    with mill.ledger.reading() as connection:
+        known = receipts.newest_snapshot(connection, collection)
+    adopt_snapshots(mill, collection, since=known)
+
+
+def write_card(mill: Mill, manifest: Manifest) -> None:
+    """Write the README that the manifest gives: a derived view, made again at any time."""
+    address = layout.dataset(manifest.collection) + "README.md"
+    content = card.card(manifest).encode()
+    mill.store.put_derived(address, content, content_type="text/markdown")
+
+
+def _is_built(mill: Mill, batch_id: str) -> bool:
+    with mill.ledger.reading() as connection:
+        batch = receipts.batch(connection, batch_id)
+    state = batch["state"] if batch else "unknown"
+    if state not in {BatchState.BUILT, *_BUILDABLE}:
+        raise UsageError(f"Batch [{batch_id}] is [{state}]: there is nothing to build.")
+    return bool(state == BatchState.BUILT)
+
+
+def _publish(
+    mill: Mill, batch_id: str, parent: Manifest | None, *, parent_path: str, etag: str | None
+) -> Manifest:
+    collection = collection_of(batch_id)
+    build = _gather(mill, batch_id)
+    rules = RowRules.load(find(mill.settings, collection=collection, name="row_rules.json"))
+    fates = decide(build, rule_broken_by=rules.reason_for)
+    manifest = _manifest(mill.settings, batch_id, parent, parent_path)
+    rows, names = _rows_to_publish(mill, manifest, build, fates)
+    judging.judge_dataset(mill, batch_id, rows, manifest.labels)
+    manifest = dataclasses.replace(manifest, labels=names)
+    manifest = _store_shards(mill, manifest, build, rows, fates)
+    path = manifests.publish(mill.store, manifest, etag=etag)
+    log.info("published collection=%s manifest=%s", collection, path)
+    return manifest
+
+
+def _manifest(
+    settings: Settings, batch_id: str, parent: Manifest | None, parent_path: str
+) -> Manifest:
+    """Return the manifest to be, with the parent's shards; what splits pages never changes."""
+    return Manifest(
+        collection=collection_of(batch_id),
+        version=parent.version + 1 if parent else 1,
+        parent=parent_path or None,
+        batch_id=batch_id,
+        fates="",
+        shards=parent.shards if parent else (),
+        labels=parent.labels if parent else (),
+        salt=parent.salt if parent else settings.split_salt,
+        validation_share=parent.validation_share if parent else settings.validation_share,
+        test_share=parent.test_share if parent else settings.test_share,
+        signature_algorithm=duplicates.ALGORITHM,
+        scanmill_version=__version__,
+    )
+
+
+# --- gathering -----------------------------------------------------------------------------------
+
+
+def _gather(mill: Mill, batch_id: str) -> Build:
+    """Collect from ledger and parts what the build is about."""
+    with mill.ledger.reading() as connection:
+        leaving = [dict(page) for page in receipts.pages_leaving(connection, batch_id)]
+        orphans = receipts.duplicates_of(connection, [page["page_id"] for page in leaving])
+        wanted = [*receipts.open_pages(connection, batch_id), *orphans]
+        pairs = receipts.alike(connection, [page["page_id"] for page in wanted])
+        sketches = receipts.sketches(connection, sorted({i for pair in pairs for i in pair[:2]}))
+        stale = receipts.stale_images(connection, batch_id)
+    likeness = _likeness(pairs, sketches, least=mill.settings.near_duplicate)
+    rows = _load(mill, [dict(page) for page in wanted])
+    return Build(rows=rows, leaving=leaving, stale_images=stale, likeness=likeness)
+
+
+def _load(mill: Mill, pages: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """Return the rows of these pages from the parts that hold them."""
+    wanted = defaultdict(set)
+    for page in pages:
+        wanted[page["batch_id"], page["slice"]].add(page["page_id"])
+    rows: list[Row] = []
+    for (batch_id, slice_number), page_ids in sorted(wanted.items()):
+        part = mill.store.read_table(layout.part(batch_id, slice_number))
+        rows += part.filter(pc.is_in(part["page_id"], pa.array(sorted(page_ids)))).to_pylist()
+    return rows
+
+
+def _likeness(
+    pairs: Iterable[tuple[str, str, bool]], sketches: Mapping[str, bytes], *, least: float
+) -> Likeness:
+    alike: dict[str, dict[str, Reason]] = defaultdict(dict)
+    for page, other, is_equal in pairs:
+        if is_equal:
+            alike[page][other] = Reason.SAME_TEXT
+        elif other not in alike[page]:
+            near = duplicates.similarity(sketches[page], sketches[other]) >= least
+            if near:
+                alike[page][other] = Reason.NEAR_TEXT
+    return alike
+
+
+def _notes(mill: Mill, collection: str) -> dict[str, labels.Note]:
+    """Return what the collection's metadata files say; a broken one was set aside when read."""
+    with mill.ledger.reading() as connection:
+        files = receipts.metadata_files(connection, collection)
+    notes: dict[str, labels.Note] = {}
+    for file in files:
+        content = mill.store.read(file["key"], version=file["version"])
+        notes |= labels.read_metadata(file["key"], content)
+    return notes
+
+
+def _rows_to_publish(
+    mill: Mill, manifest: Manifest, build: Build, fates: Sequence[Row]
+) -> tuple[list[Row], tuple[str, ...]]:
+    """Return the rows of the new shards with label, document and split, and the labels by then."""
+    notes = _notes(mill, manifest.collection)
+    good = {fate["page_id"] for fate in fates if fate["fate"] == PageFate.PUBLISHED}
+    chosen = [row for row in build.rows if row["page_id"] in good]
+    named = {row["page_id"]: labels.label_of(row["source_key"], notes) for row in chosen}
+    names = labels.extended(manifest.labels, named.values())
+    return [
+        row
+        | {
+            "document_id": (document := labels.document_of(row["source_key"], notes)),
+            "label_name": (label := named[row["page_id"]]),
+            "label": names.index(label) if label is not None else None,
+            "split": splits.split_of(
+                document,
+                salt=manifest.salt,
+                validation_share=manifest.validation_share,
+                test_share=manifest.test_share,
+            ),
+        }
+        for row in chosen
+    ], names
+
+
+# --- storing -------------------------------------------------------------------------------------
+
+
+def _store_shards(
+    mill: Mill, manifest: Manifest, build: Build, rows: Sequence[Row], fates: list[Row]
+) -> Manifest:
+    """Write new shards, those that lose a page, and the fates; return the manifest of them all."""
+    shards, moved = _without(mill, manifest, build.leaving)
+    places: dict[str, dict[str, str]] = {}
+    for split in splits.SPLITS:
+        some = sorted((r for r in rows if r["split"] == split), key=lambda row: row["page_id"])
+        if some:
+            table = pa.Table.from_pylist(some, schema=schema.DATASET)
+            shard = _write_shard(mill, manifest.collection, split, manifest.batch_id, table)
+            shards.append(shard)
+            places |= {row["page_id"]: {"shard": shard.path, "split": split} for row in some}
+    decided = [fate | places.get(fate["page_id"], {}) for fate in fates] + moved
+    body = parquet_bytes(pa.Table.from_pylist(decided, schema=schema.FATES))
+    path = layout.fates(manifest.batch_id, hashlib.sha256(body).hexdigest())
+    mill.store.create(layout.dataset(manifest.collection) + path, body)
+    return dataclasses.replace(manifest, shards=tuple(shards), fates=path)
+
+
+def _without(
+    mill: Mill, manifest: Manifest, leaving: Sequence[Row]
+) -> tuple[list[Shard], list[Row]]:
+    """Return the parent's shards, those that held a leaving page written anew without it.
+
+    The pages that stayed in such a shard come back as fates, because they have moved.
+    """
+    page_ids = pa.array([page["page_id"] for page in leaving], pa.string())
+    affected = {page["shard"] for page in leaving}
+    shards = [shard for shard in manifest.shards if shard.path not in affected]
+    moved: list[Row] = []
+    for shard in manifest.shards:
+        if shard.path not in affected:
+            continue
+        table = mill.store.read_table(layout.dataset(manifest.collection) + shard.path)
+        rest = table.filter(pc.invert(pc.is_in(table["page_id"], page_ids)))
+        if len(rest):
+            new = _write_shard(mill, manifest.collection, shard.split, shard.batch_id, rest)
+            shards.append(new)
+            place = {"fate": PageFate.PUBLISHED, "shard": new.path, "split": new.split}
+            moved += [row | place for row in rest.select(["page_id", "image_id"]).to_pylist()]
+    return shards, moved
+
+
+def _write_shard(mill: Mill, collection: str, split: str, batch_id: str, table: pa.Table) -> Shard:
+    body = parquet_bytes(table)
+    digest = hashlib.sha256(body).hexdigest()
+    path = layout.shard(split, batch_id, digest)
+    mill.store.create(layout.dataset(collection) + path, body)
+    return Shard(
+        path=path,
+        split=split,
+        rows=len(table),
+        size_bytes=len(body),
+        sha256=digest,
+        batch_id=batch_id,
+    )

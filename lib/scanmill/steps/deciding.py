@@ -1,0 +1,69 @@
+"""Decides the fates of a build's pages; pure, so that the same pages always end the same."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from scanmill import schema
+from scanmill.models import PageFate, Reason
+
+Row = dict[str, Any]
+Likeness = Mapping[str, Mapping[str, Reason]]
+"""For a page, the pages that hold the same text, and how: `same_text` or `near_text`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What a build is about, as far as the books know it."""
+
+    rows: Sequence[Row]
+    """Pages that want to be published: the batch's, and the duplicates of what leaves."""
+    leaving: Sequence[Row]
+    """Published pages whose image has a newer version in this batch."""
+    stale_images: Collection[str]
+    """Images of the batch that a newer version has replaced already."""
+    likeness: Likeness
+
+
+def decide(build: Build, *, rule_broken_by: Callable[[Row], Reason | None]) -> list[Row]:
+    """Return a row of fates for every page that the build is about, in order of key and page."""
+    fates = [_fate(page, PageFate.SUPERSEDED, Reason.OVERWRITTEN) for page in build.leaving]
+    candidates = []
+    for row in sorted(build.rows, key=lambda row: (row["source_key"], row["page_number"])):
+        if row["image_id"] in build.stale_images:
+            fates.append(_fate(row, PageFate.SUPERSEDED, Reason.OVERWRITTEN))
+        elif reason := rule_broken_by(row):
+            fates.append(_fate(row, PageFate.REJECTED, reason))
+        else:
+            candidates.append(row)
+    return fates + _without_duplicates(build, candidates)
+
+
+def _without_duplicates(build: Build, candidates: Sequence[Row]) -> list[Row]:
+    """Keep one page of every text: the one in the dataset, else the first of the build."""
+    ours = {row["page_id"] for row in build.rows}
+    gone = {page["page_id"] for page in build.leaving}
+    kept: set[str] = set()
+    fates = []
+    for row in candidates:
+        alike = build.likeness.get(row["page_id"], {})
+        originals = [page for page in alike if page in kept or page not in ours | gone]
+        if originals:
+            # The exact one, where there is one, says most about why this page is left out.
+            original = min(originals, key=lambda page: (alike[page] != Reason.SAME_TEXT, page))
+            fates.append(_fate(row, PageFate.DUPLICATE, alike[original], original=original))
+        else:
+            kept.add(row["page_id"])
+            fates.append(_fate(row, PageFate.PUBLISHED, None))
+    return fates
+
+
+def _fate(page: Row, fate: PageFate, reason: Reason | None, *, original: str | None = None) -> Row:
+    decided = {
+        "page_id": page["page_id"],
+        "image_id": page["image_id"],
+        "fate": fate,
+        "reason": reason,
+        "other_page_id": original,
+    }
+    return dict.fromkeys(schema.FATES.names) | decided

@@ -1,0 +1,116 @@
+"""Builds the rows of the pages table: one for every page, or one that says why there is none."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from scanmill import schema, textstats
+from scanmill.models import (
+    EngineInfo,
+    ImageFate,
+    PageFate,
+    Raster,
+    Reason,
+    Recognition,
+    SetAside,
+    Word,
+    page_id,
+)
+
+Planned = Mapping[str, Any]
+"""A row of the plan."""
+
+_EMPTY = dict.fromkeys(schema.PAGES.names)
+
+
+def unread(
+    planned: Planned,
+    *,
+    image_fate: ImageFate,
+    aside: SetAside,
+    sha256: str | None = None,
+) -> dict[str, Any]:
+    """Return the one row of an image without pages."""
+    fate = PageFate.QUARANTINED if image_fate is ImageFate.QUARANTINED else image_fate
+    return _row(planned, number=0, count=0, sha256=sha256) | {
+        "image_fate": image_fate,
+        "fate": fate,
+        "reason": aside.reason,
+        "detail": aside.detail,
+        "stage": aside.stage,
+    }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PageWriter:
+    """Writes the rows of the pages of decoded images."""
+
+    engine: EngineInfo
+    known: Callable[[str], bool]
+
+    def rows(
+        self,
+        planned: Planned,
+        *,
+        sha256: str,
+        pages: Sequence[Raster | SetAside],
+        read: Mapping[str, Recognition | SetAside],
+    ) -> list[dict[str, Any]]:
+        """Return a row for every page; `read` holds what the engine gave, by path of the raster."""
+        rows = []
+        for number, page in enumerate(pages, start=1):
+            row = _row(planned, number=number, count=len(pages), sha256=sha256)
+            row |= {"image_fate": ImageFate.DECODED, "fate": PageFate.PENDING}
+            rows.append(row | self._page(page, read))
+        return rows
+
+    def _page(
+        self, page: Raster | SetAside, read: Mapping[str, Recognition | SetAside]
+    ) -> dict[str, Any]:
+        if isinstance(page, SetAside):
+            return _set_aside(page)
+        size = {"width_px": page.width_px, "height_px": page.height_px, "is_blank": page.is_blank}
+        recognition = read[page.path]
+        if isinstance(recognition, SetAside):
+            return size | _set_aside(recognition)
+        return (
+            size
+            | self._text(recognition.words)
+            | {
+                "seconds": recognition.seconds,
+                "attempts": " ".join(recognition.attempts),
+                "engine": self.engine.name,
+                "engine_version": self.engine.version,
+                "model_sha256": self.engine.model_sha256,
+            }
+        )
+
+    def _text(self, words: Sequence[Word]) -> dict[str, Any]:
+        return dataclasses.asdict(textstats.measure(words, known=self.known))
+
+
+def _set_aside(aside: SetAside) -> dict[str, Any]:
+    return {
+        "fate": PageFate.QUARANTINED,
+        "reason": aside.reason,
+        "detail": aside.detail,
+        "stage": aside.stage,
+    }
+
+
+def _row(planned: Planned, *, number: int, count: int, sha256: str | None) -> dict[str, Any]:
+    return _EMPTY | {
+        "page_id": page_id(planned["image_id"], number),
+        "image_id": planned["image_id"],
+        "source_bucket": planned["bucket"],
+        "source_key": planned["key"],
+        "source_version": planned["version"],
+        "sha256": sha256,
+        "page_number": number,
+        "page_count": count,
+    }
+
+
+def reasons_to_keep(rows: Sequence[Mapping[str, Any]]) -> set[Reason]:
+    """Return the reasons for which an image's original belongs in the quarantine."""
+    return {Reason(row["reason"]) for row in rows if row["fate"] == PageFate.QUARANTINED}

@@ -1,0 +1,244 @@
+"""Plans batches: what the bucket lists and the ledger does not know has landed with its plan."""
+
+import dataclasses
+import datetime as dt
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from scanmill import layout, schema
+from scanmill.errors import FatalError
+from scanmill.ledger import books, receipts
+from scanmill.ledger import tables as t
+from scanmill.models import BatchState, Image, ImageFate, Reason, generation
+from scanmill.steps import Mill
+from scanmill.steps.adopting import adopt_batch, adopt_plan
+from scanmill.store import Listed, LostRaceError, parquet_bytes
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Landed:
+    """An image that nobody has accounted for, and its fate where that is plain without reading."""
+
+    image: Image
+    fate: ImageFate | None = None
+    reason: Reason | None = None
+    successor_id: str | None = None
+
+
+def plan_batches(mill: Mill, *, folders: Sequence[str] | None = None) -> list[str]:
+    """Plan everything that landed unseen and return the batches planned, oldest first.
+
+    With `folders`, only these are listed: a doorbell names them to be quick. Whatever a doorbell
+    missed is found by the sweep, which lists everything.
+
+    Raises:
+        FatalError: the bucket keeps no versions although the settings demand them.
+    """
+    if mill.settings.require_versioning and not mill.store.is_versioned():
+        raise FatalError(
+            f"Bucket [{mill.settings.bucket}] keeps no versions: an overwritten scan would vanish. "
+            "Enable versioning on it, or set SCANMILL_REQUIRE_VERSIONING=false."
+        )
+    by_collection: dict[str, list[Landed]] = {}
+    for landed in list_unseen(mill, folders):
+        by_collection.setdefault(layout.collection_of(landed.image.key), []).append(landed)
+    planned = []
+    for collection, unseen in sorted(by_collection.items()):
+        planned += _plan_collection(mill, collection, unseen)
+    return planned
+
+
+def batches_to_announce(mill: Mill) -> list[str]:
+    """Return the batches whose recognition nobody was rung for, or that came to a halt."""
+    states = (BatchState.PLANNED, BatchState.RECOGNIZED)
+    return _waiting(mill, states)
+
+
+def batches_to_build(mill: Mill) -> list[str]:
+    """Return the batches that may be built and are not, though there was time enough."""
+    return _waiting(mill, (BatchState.PASSED, BatchState.RELEASED))
+
+
+def note_announced(mill: Mill, batch_ids: Sequence[str]) -> None:
+    """Note that the consumers of these batches are being rung for."""
+    with mill.ledger.writing() as connection:
+        books.note_announced(connection, batch_ids)
+
+
+def _waiting(mill: Mill, states: Sequence[BatchState]) -> list[str]:
+    now = dt.datetime.now(dt.UTC)
+    with mill.ledger.reading() as connection:
+        return receipts.waiting_batches(
+            connection,
+            states,
+            announced_before=now - dt.timedelta(seconds=mill.settings.announce_again_seconds),
+            touched_before=now - dt.timedelta(seconds=mill.settings.stalled_seconds),
+        )
+
+
+# --- what is unseen ------------------------------------------------------------------------------
+
+
+def list_unseen(mill: Mill, folders: Sequence[str] | None = None) -> list[Landed]:
+    """Return every listed version that the ledger does not know, by key, newest version first."""
+    landed: list[Landed] = []
+    for prefix in folders if folders is not None else [layout.LANDING]:
+        for versions in _by_key(mill.store.list_versions(prefix)):
+            landed += _landed(mill, versions)
+    return _without_known(mill, landed)
+
+
+def _by_key(listed: Iterable[Listed]) -> Iterator[list[Listed]]:
+    """Yield the entries of one key at a time, the newest first.
+
+    The store's times have whole seconds only; the sort is stable and keeps its order of equals.
+    """
+    entries = sorted(listed, key=lambda e: (e.key, not e.is_latest, -e.modified_at.timestamp()))
+    for _, versions in itertools.groupby(entries, key=lambda e: e.key):
+        yield list(versions)
+
+
+def _landed(mill: Mill, versions: Sequence[Listed]) -> list[Landed]:
+    """Judge the versions of one key: the newest is work, the others came too late to be read."""
+    landed: list[Landed] = []
+    newer: Listed | None = None
+    successor: str | None = None
+    for listed in versions:
+        if not listed.is_delete_marker:
+            image = _image(mill, listed)
+            reason = _passed_over(newer)
+            rule = layout.ignored_by(image.key)
+            if rule:
+                landed.append(Landed(image=image, fate=ImageFate.IGNORED, reason=rule))
+            elif reason:
+                fate = ImageFate.SUPERSEDED
+                landed.append(Landed(image=image, fate=fate, reason=reason, successor_id=successor))
+            else:
+                landed.append(Landed(image=image))
+            successor = image.image_id
+        newer = listed
+    return landed
+
+
+def _passed_over(newer: Listed | None) -> Reason | None:
+    if newer is None:
+        return None
+    return Reason.DELETED if newer.is_delete_marker else Reason.OVERWRITTEN
+
+
+def _image(mill: Mill, listed: Listed) -> Image:
+    image = Image(
+        bucket=mill.store.bucket,
+        key=listed.key,
+        version=listed.version,
+        etag=listed.etag,
+        size_bytes=listed.size_bytes,
+        modified_at=listed.modified_at,
+    )
+    if listed.version != "null" or mill.settings.require_versioning:
+        return image
+    return dataclasses.replace(image, version=_generation(mill, listed))
+
+
+def _generation(mill: Mill, listed: Listed) -> str:
+    """Return the version of an object without one: another content under the key is a new one."""
+    images = t.IMAGES.c
+    same_key = sa.and_(
+        images.collection == layout.collection_of(listed.key), images.key == listed.key
+    )
+    with mill.ledger.reading() as connection:
+        query = sa.select(images.version).where(same_key).order_by(images.batch_id)
+        versions = list(connection.scalars(query))
+    current = generation(listed.etag, listed.size_bytes, len(versions))
+    if current in versions[-1:]:
+        return current
+    return generation(listed.etag, listed.size_bytes, len(versions) + 1)
+
+
+# --- planning ------------------------------------------------------------------------------------
+
+
+def _plan_collection(mill: Mill, collection: str, unseen: list[Landed]) -> list[str]:
+    planned = []
+    while unseen := _not_planned_yet(mill, collection, unseen):
+        some = unseen[: mill.settings.batch_images]
+        with mill.ledger.reading() as connection:
+            sequence = receipts.newest_sequence(connection, collection) + 1
+        batch_id = layout.batch_id(collection, sequence)
+        plan = _plan_table(some, mill.settings.slice_images)
+        try:
+            mill.store.create(layout.plan(batch_id), parquet_bytes(plan))
+        except LostRaceError:
+            log.info("batch=%s was planned by somebody else", batch_id)
+            continue  # the next round adopts it
+        with mill.ledger.writing() as connection:
+            books.enter_plan(connection, batch_id, plan)
+        log.info("planned batch=%s images=%d", batch_id, len(some))
+        planned.append(batch_id)
+    return planned
+
+
+def _not_planned_yet(mill: Mill, collection: str, unseen: Sequence[Landed]) -> list[Landed]:
+    """Adopt the plans that the ledger does not know, and return what none of them holds."""
+    with mill.ledger.reading() as connection:
+        sequence = receipts.newest_sequence(connection, collection) + 1
+    while adopt_plan(mill, layout.batch_id(collection, sequence)):
+        sequence += 1
+    unseen = _without_known(mill, unseen)
+    _adopt_forgotten(mill, collection, unseen)
+    return _without_known(mill, unseen)
+
+
+def _without_known(mill: Mill, unseen: Sequence[Landed]) -> list[Landed]:
+    with mill.ledger.reading() as connection:
+        known = receipts.known_images(connection, [one.image.image_id for one in unseen])
+    return [one for one in unseen if one.image.image_id not in known]
+
+
+def _adopt_forgotten(mill: Mill, collection: str, unseen: Sequence[Landed]) -> None:
+    """Put images back that a known plan holds although the ledger lost their rows.
+
+    An image that landed after every plan was written cannot be in one, so that in everyday
+    running no plan is read here.
+    """
+    if not unseen:
+        return
+    oldest = min(one.image.modified_at for one in unseen)
+    batches = t.BATCHES.c
+    query = sa.select(batches.batch_id).where(
+        batches.collection == collection, batches.planned_at >= oldest
+    )
+    with mill.ledger.reading() as connection:
+        candidates = list(connection.scalars(query.order_by(batches.batch_id)))
+    missing = {one.image.image_id for one in unseen}
+    for batch_id in candidates:
+        plan = mill.store.read_table(layout.plan(batch_id))
+        if missing.intersection(plan["image_id"].to_pylist()):
+            log.warning("batch=%s holds images that the ledger had lost", batch_id)
+            adopt_batch(mill, batch_id)
+
+
+def _plan_table(landed: Sequence[Landed], slice_images: int) -> pa.Table:
+    numbers = itertools.count()
+    rows = [
+        {name: getattr(one.image, name) for name in _IMAGE_COLUMNS}
+        | {
+            "slice": None if one.fate else next(numbers) // slice_images,
+            "fate": one.fate,
+            "reason": one.reason,
+            "successor_id": one.successor_id,
+        }
+        for one in landed
+    ]
+    # Informative, and the same for whoever adopts the plan; nothing is ordered by it.
+    metadata = {"planned_at": dt.datetime.now(dt.UTC).isoformat()}
+    return pa.Table.from_pylist(rows, schema=schema.PLAN).replace_schema_metadata(metadata)
+
+
+_IMAGE_COLUMNS = ("image_id", "bucket", "key", "version", "etag", "size_bytes", "modified_at")

@@ -1,0 +1,189 @@
+"""Writes a batch's report: sums, checks, and the worst pages as pictures beside their text."""
+
+import datetime as dt
+import io
+import mimetypes
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from scanmill import images, layout, report
+from scanmill.ledger import receipts
+from scanmill.models import ImageFate, PageFate, Raster, Reason
+from scanmill.quality import RowRules, Verdict, find
+from scanmill.report import CheckRow, QuarantinedItem, ReportData, WorstPage
+from scanmill.settings import Settings
+from scanmill.steps import Mill
+from scanmill.steps.adopting import collection_of
+
+Row = dict[str, Any]
+
+_PICTURE_PX = 900
+_TEXT_CHARS = 2000
+
+
+def url(settings: Settings, batch_id: str, gate: str) -> str:
+    """Return the address at which people read a report."""
+    if not settings.report_url:
+        return f"s3://{settings.bucket}/{layout.report(batch_id, gate)}index.html"
+    return f"{settings.report_url.rstrip('/')}/{batch_id}/{gate}/index.html"
+
+
+def write_report(
+    mill: Mill, batch_id: str, verdict: Verdict, rows: Sequence[Row], docs: Path
+) -> str:
+    """Put a verdict's report, its numbers and its Data Docs into the bucket; return the address."""
+    data = _data(
+        mill,
+        batch_id,
+        rows,
+        gate=verdict.gate,
+        severity=verdict.severity,
+        checks=tuple(_check_row(check) for check in verdict.checks),
+        suite=verdict.suite,
+        suite_sha256=verdict.suite_sha256,
+        docs_href="docs/index.html" if (docs / "index.html").exists() else "",
+    )
+    folder = layout.report(batch_id, verdict.gate)
+    for path in sorted(docs.rglob("*")):
+        if path.is_file():
+            kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+            name = path.relative_to(docs).as_posix()
+            mill.store.put_derived(f"{folder}docs/{name}", path.read_bytes(), content_type=kind)
+    return _put(mill, data)
+
+
+def write_bare_report(mill: Mill, batch_id: str, rows: Sequence[Row]) -> str:
+    """Put the report of a batch that had nothing to judge into the bucket; return the address."""
+    data = _data(
+        mill,
+        batch_id,
+        rows,
+        gate=Reason.PAGES_GATE,
+        severity="warning",
+        checks=(),
+        suite="",
+        suite_sha256="",
+        docs_href="",
+    )
+    return _put(mill, data)
+
+
+def _put(mill: Mill, data: ReportData) -> str:
+    folder = layout.report(data.batch, data.gate)
+    page = report.render(data).encode()
+    mill.store.put_derived(folder + "index.html", page, content_type="text/html; charset=utf-8")
+    numbers = report.to_json(data).encode()
+    mill.store.put_derived(folder + "report.json", numbers, content_type="application/json")
+    return url(mill.settings, data.batch, data.gate)
+
+
+def _data(mill: Mill, batch_id: str, rows: Sequence[Row], **verdict: Any) -> ReportData:
+    with mill.ledger.reading() as connection:
+        image_counts = receipts.image_counts(connection, batch_id)
+        page_counts = receipts.page_counts(connection, batch_id)
+    if verdict["severity"] == "critical":  # the books say so as soon as the verdict is entered
+        page_counts[PageFate.HELD] += page_counts[PageFate.PENDING]
+        page_counts[PageFate.PENDING] = 0
+    rules = RowRules.load(
+        find(mill.settings, collection=collection_of(batch_id), name="row_rules.json")
+    )
+    read = [row for row in rows if row.get("outcome", "read") == "read"]
+    return ReportData(
+        batch=batch_id,
+        made_at=dt.datetime.now(dt.UTC),
+        images_planned=image_counts["landed"],
+        images={fate: image_counts[fate] for fate in ImageFate},
+        pages_found=page_counts["found"],
+        pages={fate: page_counts[fate] for fate in PageFate},
+        confidences=tuple(
+            row["mean_confidence"] for row in read if row["mean_confidence"] is not None
+        ),
+        confidence_floor=_floor(rules),
+        quarantined=tuple(
+            QuarantinedItem(
+                key=row["source_key"],
+                page_number=row["page_number"],
+                reason=Reason(row["reason"]),
+                detail=row["detail"] or "",
+            )
+            for row in rows
+            if row.get("outcome") == "unreadable"
+        ),
+        worst=tuple(_worst_pages(mill, read)),
+        **verdict,
+    )
+
+
+def _floor(rules: RowRules) -> float | None:
+    limits = (rule.minimum for rule in rules.rules if rule.column == "mean_confidence")
+    return next(limits, None)
+
+
+def _check_row(check: Any) -> CheckRow:
+    return CheckRow(
+        what=check.what,
+        why=check.why,
+        limit=check.limit,
+        observed=check.observed,
+        outcome=check.outcome,
+        failing_count=check.failing_count,
+    )
+
+
+# --- the worst pages -----------------------------------------------------------------------------
+
+
+def _worst_pages(mill: Mill, read: Sequence[Row]) -> Iterator[WorstPage]:
+    """Yield the pages most worth looking at: those that broke a rule, then the least sure ones."""
+    worst = sorted(
+        (row for row in read if row["word_count"]),
+        key=lambda row: (row.get("row_rule", "none") == "none", row["mean_confidence"]),
+    )[: report.MOST_WORST_PAGES]
+    texts = _texts(mill, worst)
+    for row in worst:
+        picture = _picture(mill, row)
+        if picture:
+            rule = row.get("row_rule", "none")
+            yield WorstPage(
+                page_id=row["page_id"],
+                key=row["source_key"],
+                page_number=row["page_number"],
+                mean_confidence=row["mean_confidence"],
+                reason=None if rule == "none" else Reason(rule),
+                text=texts[row["page_id"]][:_TEXT_CHARS],
+                jpeg=picture,
+            )
+
+
+def _texts(mill: Mill, rows: Sequence[Row]) -> dict[str, str]:
+    wanted = defaultdict(set)
+    for row in rows:
+        wanted[row["batch_id"], row["slice"]].add(row["page_id"])
+    texts: dict[str, str] = {}
+    for (batch_id, slice_number), page_ids in wanted.items():
+        part = mill.store.read_table(layout.part(batch_id, slice_number))
+        for row in part.select(["page_id", "text"]).to_pylist():
+            if row["page_id"] in page_ids:
+                texts[row["page_id"]] = row["text"] or ""
+    return texts
+
+
+def _picture(mill: Mill, row: Row) -> bytes:
+    """Return a page as a JPEG, decoded in a child as for reading; empty if it is gone by now."""
+    with tempfile.TemporaryDirectory(prefix="scanmill-") as folder:
+        source = Path(folder) / "source"
+        source.write_bytes(mill.store.read(row["source_key"], version=row["source_version"]))
+        (decoded,) = images.decode([source], out_dir=Path(folder), settings=mill.settings)
+        page = decoded.pages[row["page_number"] - 1] if decoded.pages else None
+        if not isinstance(page, Raster):
+            return b""
+        with Image.open(page.path) as raster:
+            raster.thumbnail((_PICTURE_PX, _PICTURE_PX))
+            sink = io.BytesIO()
+            raster.save(sink, "JPEG", quality=70)
+            return sink.getvalue()

@@ -1,0 +1,247 @@
+"""Verbs over boto3 on the one bucket: read, list, create-only put, swap.
+
+There is no rename on S3: a commit is one conditional PUT (`If-None-Match: *` or `If-Match: etag`).
+Faults of the store come out as `RetryableError`, never as a property of an image.
+"""
+
+import dataclasses
+import datetime as dt
+import functools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from scanmill.errors import FatalError, RetryableError, ScanmillError
+
+_GONE = {"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed"}
+_DENIED = {"AccessDenied", "InvalidObjectState", "403"}
+_LOST_THE_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_NOT_SET_UP = {"NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+
+
+class ObjectGoneError(ScanmillError):
+    """The object or this version of it is not there."""
+
+
+class ObjectDeniedError(ScanmillError):
+    """The store refuses to hand out this object: forbidden or archived."""
+
+
+class LostRaceError(ScanmillError):
+    """A conditional PUT found that somebody else was first."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One entry of a listing of versions; a delete marker has no bytes."""
+
+    key: str
+    version: str
+    etag: str
+    size_bytes: int
+    modified_at: dt.datetime
+    is_latest: bool
+    is_delete_marker: bool
+
+
+class Store:
+    """One bucket of an S3 store."""
+
+    def __init__(self, bucket: str) -> None:
+        """Reach the bucket with the credentials and the endpoint that the AWS environment names."""
+        self.bucket = bucket
+
+    @functools.cached_property
+    def _s3(self) -> Any:
+        config = Config(
+            retries={"mode": "standard", "max_attempts": 4},
+            connect_timeout=10,
+            read_timeout=30,
+            s3={"addressing_style": "path"},
+        )
+        return boto3.client("s3", config=config)
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def read(self, key: str, *, version: str | None = None, etag: str | None = None) -> bytes:
+        """Return the bytes of an object: of this version, or only if it still has this etag.
+
+        Raises:
+            ObjectGoneError: it is not there.
+            LostRaceError: it has another etag by now.
+            ObjectDeniedError: it is there, but not for us.
+            RetryableError: the store failed.
+        """
+        return self._read(key, version=version, etag=etag)[0]
+
+    def read_tagged(self, key: str) -> tuple[bytes, str]:
+        """Return the bytes and the etag that `swap` wants to see again."""
+        return self._read(key)
+
+    def read_json(self, key: str) -> dict[str, Any]:
+        """Return the JSON object kept at this key."""
+        content: dict[str, Any] = json.loads(self.read(key))
+        return content
+
+    def read_table(self, key: str) -> pa.Table:
+        """Return the Parquet table kept at this key."""
+        return pq.read_table(pa.BufferReader(self.read(key)))
+
+    def exists(self, key: str) -> bool:
+        """Tell whether an object is there."""
+        try:
+            self._call("head_object", Key=key)
+        except ObjectGoneError:
+            return False
+        return True
+
+    def _read(
+        self, key: str, *, version: str | None = None, etag: str | None = None
+    ) -> tuple[bytes, str]:
+        wanted = {"VersionId": version} if version else {}
+        wanted |= {"IfMatch": etag} if etag else {}
+        answer = self._call("get_object", Key=key, **wanted)
+        try:
+            return answer["Body"].read(), answer["ETag"]
+        except (BotoCoreError, OSError) as error:  # cut off in the middle of the body
+            raise RetryableError(f"Reading [{key}] broke off: {error}") from error
+
+    # --- listing ---------------------------------------------------------------------------------
+
+    def list_keys(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield (key, size in bytes) of every object below a prefix."""
+        for page in self._pages("list_objects_v2", prefix):
+            for entry in page.get("Contents", ()):
+                yield entry["Key"], entry["Size"]
+
+    def list_versions(self, prefix: str) -> Iterator[Listed]:
+        """Yield every version and delete marker below a prefix, as the store orders them."""
+        for page in self._pages("list_object_versions", prefix):
+            for entry in page.get("Versions", ()):
+                yield _listed(entry, is_delete_marker=False)
+            for entry in page.get("DeleteMarkers", ()):
+                yield _listed(entry, is_delete_marker=True)
+
+    def _pages(self, verb: str, prefix: str) -> Iterator[dict[str, Any]]:
+        pages = iter(self._s3.get_paginator(verb).paginate(Bucket=self.bucket, Prefix=prefix))
+        while True:
+            try:
+                yield next(pages)
+            except StopIteration:
+                return
+            except (ClientError, BotoCoreError) as error:
+                raise _explained(error, prefix) from error
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def create(self, key: str, body: bytes, *, content_type: str = "") -> bool:
+        """Put an object that must not exist yet; return whether it was us who created it.
+
+        An object that is there with these very bytes counts as ours: the answer to an earlier
+        attempt was lost.
+
+        Raises:
+            LostRaceError: other bytes are there.
+        """
+        try:
+            self._put(key, body, content_type, IfNoneMatch="*")
+        except LostRaceError:
+            if self.read(key) != body:
+                raise
+            return False
+        return True
+
+    def create_first(self, key: str, body: bytes) -> bytes:
+        """Put an object unless one is there, and return the bytes that won."""
+        try:
+            self.create(key, body)
+        except LostRaceError:
+            return self.read(key)
+        return body
+
+    def create_json(self, key: str, content: dict[str, Any]) -> bool:
+        """Put a JSON object that must not exist yet, as `create` does."""
+        return self.create(key, json_bytes(content), content_type="application/json")
+
+    def swap(self, key: str, body: bytes, *, etag: str | None) -> None:
+        """Replace the object that has this etag; None: there must not be one yet.
+
+        Raises:
+            LostRaceError: somebody else swapped first. Also when the answer to our own
+                successful attempt was lost: read again before starting over.
+        """
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        self._put(key, body, "text/plain", **condition)
+
+    def put_derived(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Put an object that can be made again at any time; the last writer wins."""
+        self._put(key, body, content_type)
+
+    def _put(self, key: str, body: bytes, content_type: str, **condition: str) -> None:
+        kind = {"ContentType": content_type} if content_type else {}
+        self._call("put_object", Key=key, Body=body, **kind, **condition)
+
+    # --- the bucket ------------------------------------------------------------------------------
+
+    def is_versioned(self) -> bool:
+        """Tell whether the bucket keeps the versions of its objects."""
+        answer: dict[str, Any] = self._call("get_bucket_versioning")
+        return answer.get("Status") == "Enabled"
+
+    def _call(self, verb: str, **arguments: Any) -> Any:
+        try:
+            return getattr(self._s3, verb)(Bucket=self.bucket, **arguments)
+        except (ClientError, BotoCoreError) as error:
+            raise _explained(error, arguments.get("Key", self.bucket)) from error
+
+
+def json_bytes(content: dict[str, Any]) -> bytes:
+    """Return JSON in the one form that gives the same bytes for the same content."""
+    return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False).encode()
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Return a table as zstd Parquet, cut by content so that near-equal shards share pages."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        use_content_defined_chunking=True,
+        write_page_index=True,
+    )
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _listed(entry: dict[str, Any], *, is_delete_marker: bool) -> Listed:
+    return Listed(
+        key=entry["Key"],
+        version=entry["VersionId"],
+        etag=entry.get("ETag", "").strip('"'),
+        size_bytes=entry.get("Size", 0),
+        modified_at=entry["LastModified"],
+        is_latest=entry["IsLatest"],
+        is_delete_marker=is_delete_marker,
+    )
+
+
+def _explained(error: ClientError | BotoCoreError, subject: str) -> ScanmillError:
+    """Return our error for the store's: gone, denied, lost race, wrong set-up or try again."""
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    message = f"[{subject}]: {error}"
+    if code in _NOT_SET_UP:
+        return FatalError(f"The store cannot be used: {message}. See: ./scanmill doctor")
+    if code in _GONE:
+        return ObjectGoneError(message)
+    if code in _DENIED:
+        return ObjectDeniedError(message)
+    if code in _LOST_THE_RACE:
+        return LostRaceError(message)
+    return RetryableError(f"The store failed on {message}")
