@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     )
     batch_images: Count = Field(2000, description="Most images in one batch.")
     slice_images: Count = Field(200, description="Most images in one slice, about 120 s of OCR.")
+    slices_at_once: Count = Field(
+        1, description="Slices read at the same time; each uses `ocr_workers` processes."
+    )
     ocr_workers: Count = Field(
         os.cpu_count() or 1, description="OCR processes that one task runs side by side."
     )
@@ -97,6 +100,7 @@ class Settings(BaseSettings):
         "",
         description="Where reports are read: prefix of the address in alerts; empty: `s3://`.",
     )
+    airflow_url: str = Field("", description="Where Airflow's pages are; shown in alerts.")
     inbox_dir: Path | None = Field(
         None, description="Maildir of the embedded mail server, shown on the inbox page."
     )

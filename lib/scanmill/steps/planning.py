@@ -57,12 +57,13 @@ def plan_batches(mill: Mill, *, folders: Sequence[str] | None = None) -> list[st
 def batches_to_announce(mill: Mill) -> list[str]:
     """Return the batches whose recognition nobody was rung for, or that came to a halt."""
     states = (BatchState.PLANNED, BatchState.RECOGNIZED)
-    return _waiting(mill, states)
+    return _waiting(mill, states, still_seconds=mill.settings.stalled_seconds)
 
 
 def batches_to_build(mill: Mill) -> list[str]:
     """Return the batches that may be built and are not, though there was time enough."""
-    return _waiting(mill, (BatchState.PASSED, BatchState.RELEASED))
+    states = (BatchState.PASSED, BatchState.RELEASED)
+    return _waiting(mill, states, still_seconds=mill.settings.announce_again_seconds)
 
 
 def note_announced(mill: Mill, batch_ids: Sequence[str]) -> None:
@@ -71,14 +72,15 @@ def note_announced(mill: Mill, batch_ids: Sequence[str]) -> None:
         books.note_announced(connection, batch_ids)
 
 
-def _waiting(mill: Mill, states: Sequence[BatchState]) -> list[str]:
+def _waiting(mill: Mill, states: Sequence[BatchState], *, still_seconds: float) -> list[str]:
     now = dt.datetime.now(dt.UTC)
+    patience = dt.timedelta(seconds=mill.settings.announce_again_seconds)
     with mill.ledger.reading() as connection:
         return receipts.waiting_batches(
             connection,
             states,
-            announced_before=now - dt.timedelta(seconds=mill.settings.announce_again_seconds),
-            touched_before=now - dt.timedelta(seconds=mill.settings.stalled_seconds),
+            announced_before=now - patience,
+            touched_before=now - dt.timedelta(seconds=still_seconds),
         )
 
 

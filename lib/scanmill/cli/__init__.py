@@ -1,0 +1,53 @@
+"""The command line: `./scanmill` sets up what is missing, then runs this.
+
+Exit codes: 0 done and balanced; 1 something is wrong and named; 2 wrong usage.
+"""
+
+import logging
+import sys
+
+import click
+
+from scanmill import __version__
+from scanmill.cli import books, checks, local, uploads
+from scanmill.errors import ScanmillError, UsageError
+
+WRONG, MISUSED = 1, 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="scanmill")
+def scanmill() -> None:
+    """Drop document images in S3; get a dataset, and a receipt that says where each image went."""
+
+
+for command in (*local.COMMANDS, *uploads.COMMANDS, *books.COMMANDS, *checks.COMMANDS):
+    scanmill.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; whatever goes wrong is one line with its remedy, never a traceback."""
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    try:
+        code = scanmill.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as help_wanted:
+        click.echo(help_wanted.format_message(), err=True)
+        code = MISUSED
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "scanmill"
+        _say(f"{error.format_message()} See: ./{command} --help")
+        code = MISUSED
+    except UsageError as error:
+        _say(str(error))
+        code = MISUSED
+    except ScanmillError as error:
+        _say(str(error))
+        code = WRONG
+    except click.Abort:
+        _say("Stopped. Everything begun goes on or heals by itself; see: ./scanmill status")
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str) -> None:
+    click.echo(f"scanmill: {' '.join(message.split())}", err=True)

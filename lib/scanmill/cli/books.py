@@ -1,0 +1,98 @@
+"""Commands that ask the books and decide: status, trace, audit, review, wait."""
+
+import dataclasses
+import getpass
+import time
+
+import click
+
+from scanmill.cli import ringing
+from scanmill.cli.opening import open_mill
+from scanmill.cli.showing import people, print_json, show_findings, show_receipt, show_story
+from scanmill.cli.watching import watch_until_settled
+from scanmill.steps import auditing, healing, receipting, reviewing, tracing
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+
+
+@click.command()
+@_json
+def status(*, as_json: bool) -> int:
+    """Print the receipt: where every image and page is, and whether the numbers add up."""
+    sums = receipting.receipt(open_mill())
+    print_json(sums) if as_json else show_receipt(sums)
+    return 0 if receipting.is_balanced(sums) else 1
+
+
+@click.command()
+@click.argument("name", metavar="KEY|ROW_ID")
+@_json
+def trace(name: str, *, as_json: bool) -> int:
+    """Tell one image's whole story: its versions, pages, verdicts and rows; and back from a row."""
+    story = tracing.trace(open_mill(), name)
+    print_json(story) if as_json else show_story(story)
+    return 0
+
+
+@click.command()
+@_json
+def audit(*, as_json: bool) -> int:
+    """Hold listing, ledger, parts, quarantine and snapshots against each other, now."""
+    mill = open_mill()
+    findings = auditing.audit(mill)
+    entries = [dataclasses.asdict(finding) for finding in findings]
+    lost = sum(finding.is_lost for finding in findings)
+    if as_json:
+        print_json({"lost": lost, "findings": entries})
+    elif findings:
+        show_findings(entries)
+        people.print(f"{len(findings)} findings, {lost} lost.", style="bold red")
+    else:
+        people.print("The audit found nothing: lost 0.", style="bold green")
+    return 1 if findings else 0
+
+
+@click.command()
+def heal() -> int:
+    """Mend the books with the pipeline's own steps, then audit again; deletes nothing."""
+    mill = open_mill()
+    auditing.audit(mill)
+    people.print(f"Mended {healing.heal(mill)} findings.")
+    return 0
+
+
+@click.command()
+@click.argument("batch_id", metavar="BATCH")
+@click.option("--release", "verb", flag_value="release", help="Publish it after all.")
+@click.option("--discard", "verb", flag_value="discard", help="Leave it out for good.")
+@click.option("--because", default="", help="Why; it stands in the books.")
+def review(batch_id: str, *, verb: str | None, because: str) -> int:
+    """Decide on a batch that a gate holds."""
+    if verb not in {"release", "discard"}:
+        raise click.UsageError("Say what to do: --release or --discard.")
+    mill = open_mill()
+    decided: reviewing.Verb = "release" if verb == "release" else "discard"
+    reviewing.decide(mill, batch_id, verb=decided, because=because, decided_by=getpass.getuser())
+    if decided == "discard":
+        people.print(f"Batch {batch_id} is discarded; its pages are withdrawn.")
+    elif ringing.ring_pages(batch_id):
+        people.print(f"Batch {batch_id} is released and on its way. See: ./scanmill wait")
+    else:
+        seconds = round(mill.settings.audit_seconds)
+        people.print(f"Batch {batch_id} is released; it is built within {seconds} s.")
+    return 0
+
+
+@click.command()
+@click.option("--timeout", type=click.FloatRange(min=0), default=600, help="Seconds to wait.")
+def wait(*, timeout: float) -> int:
+    """Wait until nothing is pending, what is listed and not planned included."""
+    mill = open_mill()
+    if watch_until_settled(mill, deadline=time.monotonic() + timeout):
+        return 0
+    left = ", ".join(f"{count} {name}" for name, count in receipting.pending(mill).items() if count)
+    people.print(f"scanmill: Not settled after {timeout:g} s: {left}. See: ./scanmill doctor")
+    return 1
+
+
+COMMANDS = (status, trace, audit, heal, review, wait)

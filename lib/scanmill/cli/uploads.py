@@ -1,0 +1,102 @@
+"""The command that uploads: `drop`."""
+
+import concurrent.futures
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scanmill import layout
+from scanmill.cli.opening import open_mill
+from scanmill.cli.showing import people
+from scanmill.errors import RetryableError, UsageError
+from scanmill.steps import Mill
+
+_AT_ONCE = 8
+_MULTIPART_BYTES = 100_000_000  # below this the etag is the MD5 of the bytes
+
+
+@click.command()
+@click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option("--collection", help="The dataset they belong to; the folder's name by default.")
+@click.option("--again", is_flag=True, help="Upload also what is there already, as a new version.")
+def drop(paths: Sequence[Path], *, collection: str | None, again: bool) -> int:
+    """Upload files or folders; the folders inside become labels."""
+    files = list(_files(paths, collection))
+    upload(open_mill(), files, again=again)
+    return 0
+
+
+def upload(mill: Mill, files: Sequence[tuple[Path, str]], *, again: bool = False) -> int:
+    """Upload files to their keys with a progress bar; return how many were new.
+
+    Raises:
+        RetryableError: an upload failed; running it again uploads what is missing.
+    """
+    landed = {} if again else _landed(mill)
+    new = [(path, key) for path, key in files if again or landed.get(key) != _etag(path)]
+    if len(new) < len(files):
+        people.print(f"  {len(files) - len(new)} of {len(files)} are there already.")
+    client = boto3.client("s3")
+    columns = ("[progress.description]{task.description}",)
+    bar = Progress(
+        *map(TextColumn, columns),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=people,
+    )
+    with bar, concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        task = bar.add_task("  uploading", total=len(new))
+        jobs = [pool.submit(_put, client, mill.store.bucket, path, key) for path, key in new]
+        for job in concurrent.futures.as_completed(jobs):
+            job.result()
+            bar.advance(task)
+    return len(new)
+
+
+def _files(paths: Sequence[Path], collection: str | None) -> Iterator[tuple[Path, str]]:
+    """Yield (file, key): a folder's files keep their place in it, and the folder names the rest."""
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"There is no file or folder [{path}].")
+        root = path.resolve()
+        folder = root if root.is_dir() else root.parent
+        name = collection or folder.name
+        if "/" in name or not name:
+            raise UsageError(f"[{name}] is no name of a collection. Give one: --collection NAME")
+        for file in sorted(root.rglob("*")) if root.is_dir() else [root]:
+            if file.is_file():
+                yield file, f"{layout.LANDING}{name}/{file.relative_to(folder).as_posix()}"
+
+
+def _landed(mill: Mill) -> dict[str, str]:
+    """Return the etag of every key's current object."""
+    versions = mill.store.list_versions(layout.LANDING)
+    return {v.key: v.etag for v in versions if v.is_latest and not v.is_delete_marker}
+
+
+def _etag(path: Path) -> str:
+    if path.stat().st_size >= _MULTIPART_BYTES:
+        return ""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def _put(client: Any, bucket: str, path: Path, key: str) -> None:
+    try:
+        with path.open("rb") as body:
+            client.put_object(Bucket=bucket, Key=key, Body=body)
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise RetryableError(
+            f"[{path}] was not uploaded: {error}. Run it again: what is there is left out."
+        ) from error
+
+
+COMMANDS = (drop,)

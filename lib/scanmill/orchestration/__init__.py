@@ -1,0 +1,1 @@
+"""Where Scanmill meets Airflow: the only package that imports it."""

@@ -1,0 +1,96 @@
+"""Delivers the outbox by e-mail and webhook, again and again until everything has arrived."""
+
+import email.message
+import email.utils
+import json
+import logging
+import smtplib
+import urllib.error
+import urllib.request
+from typing import Any
+
+import sqlalchemy as sa
+
+from scanmill.errors import FatalError
+from scanmill.ledger import outbox
+from scanmill.settings import Settings
+from scanmill.steps import Mill
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT_SECONDS = 10
+
+
+def deliver(mill: Mill) -> int:
+    """Send every alert that has not arrived and return how many have now.
+
+    An alert that cannot be delivered stays in the outbox with the error; the others go on.
+    """
+    with mill.ledger.reading() as connection:
+        waiting = outbox.undelivered(connection)
+    delivered = 0
+    for message in waiting:
+        try:
+            _send(mill.settings, message)
+        except (OSError, smtplib.SMTPException, urllib.error.URLError) as error:
+            log.warning("alert=%s was not delivered: %s", message["kind"], type(error).__name__)
+            with mill.ledger.writing() as connection:
+                outbox.note_failed(connection, message["key"], repr(error))
+        else:
+            with mill.ledger.writing() as connection:
+                outbox.note_delivered(connection, message["key"])
+            delivered += 1
+    return delivered
+
+
+def _send(settings: Settings, message: sa.RowMapping) -> None:
+    if settings.smtp_connection:
+        _send_mail(settings, message)
+    if settings.alert_webhook.get_secret_value():
+        _send_webhook(settings, message)
+
+
+def _send_mail(settings: Settings, message: sa.RowMapping) -> None:
+    connection = smtp_connection(settings)
+    extra = connection.get("extra") or {}
+    extra = json.loads(extra) if isinstance(extra, str) else extra
+    mail = email.message.EmailMessage()
+    mail["Subject"] = message["subject"]
+    mail["From"] = settings.alert_from
+    mail["To"] = settings.alert_to
+    mail["Date"] = email.utils.format_datetime(message["created_at"])
+    # The same message that is sent twice has one id, by which mail programs show it once.
+    mail["Message-ID"] = f"<{message['key'].encode().hex()[:60]}@scanmill>"
+    mail.set_content(message["text"])
+    is_plain = bool(extra.get("disable_ssl"))
+    connect = smtplib.SMTP if is_plain else smtplib.SMTP_SSL
+    port = connection.get("port") or (25 if is_plain else 465)
+    with connect(connection["host"], port, timeout=_TIMEOUT_SECONDS) as smtp:
+        if is_plain and not extra.get("disable_tls"):
+            smtp.starttls()
+        if connection.get("login"):
+            smtp.login(connection["login"], connection.get("password", ""))
+        smtp.send_message(mail)
+
+
+def smtp_connection(settings: Settings) -> dict[str, Any]:
+    """Return Airflow's connection `smtp_default` as a dictionary."""
+    try:
+        connection: dict[str, Any] = json.loads(settings.smtp_connection)
+    except ValueError as error:
+        raise FatalError(
+            "AIRFLOW_CONN_SMTP_DEFAULT is not JSON. Write it as "
+            '{"conn_type": "smtp", "host": "...", "port": 25}.'
+        ) from error
+    return connection
+
+
+def _send_webhook(settings: Settings, message: sa.RowMapping) -> None:
+    content = {name: message[name] for name in ("key", "kind", "subject", "text")}
+    request = urllib.request.Request(  # noqa: S310 - the address is an operator's setting
+        settings.alert_webhook.get_secret_value(),
+        data=json.dumps(content).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
+        pass

@@ -1,0 +1,169 @@
+"""Examines the installation: engine, bucket, queue, mail, Airflow; one result for each part."""
+
+import dataclasses
+import datetime as dt
+import smtplib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
+
+from scanmill import layout
+from scanmill.errors import ScanmillError
+from scanmill.ledger import outbox, receipts
+from scanmill.models import hash_id
+from scanmill.ocr import choose_engine
+from scanmill.quality import RowRules, find
+from scanmill.steps import Mill
+from scanmill.steps.delivering import smtp_connection
+from scanmill.store import LostRaceError
+
+_TIMEOUT_SECONDS = 10
+_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How one part is doing, and what to do about it."""
+
+    name: str
+    is_well: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(mill: Mill) -> list[Result]:
+    """Return a result for every part; one that cannot be examined is not well."""
+    parts: dict[str, Callable[[Mill], Iterator[Result]]] = {
+        "OCR engine": _engine,
+        "rules": _rules,
+        "bucket": _bucket,
+        "conditional writes": _conditional_writes,
+        "queue": _queue,
+        "ledger": _ledger,
+        "mail": _mail,
+        "Airflow": _airflow,
+    }
+    results: list[Result] = []
+    for name, look in parts.items():
+        try:
+            results += look(mill)
+        except (ScanmillError, BotoCoreError, ClientError, OSError, httpx.HTTPError) as error:
+            results.append(Result(name=name, is_well=False, detail=str(error)))
+    return results
+
+
+def _engine(mill: Mill) -> Iterator[Result]:
+    info = choose_engine(mill.settings).info
+    detail = f"{info.name} {info.version}, languages {mill.settings.ocr_languages}"
+    yield Result(name="OCR engine", is_well=True, detail=detail)
+
+
+def _rules(mill: Mill) -> Iterator[Result]:
+    RowRules.load(find(mill.settings, collection="", name="row_rules.json"))
+    for name in ("pages_gate.json", "dataset_gate.json"):
+        find(mill.settings, collection="", name=name)
+    yield Result(name="rules", is_well=True, detail=str(mill.settings.expectations_dir))
+
+
+def _bucket(mill: Mill) -> Iterator[Result]:
+    is_versioned = mill.store.is_versioned()
+    yield Result(
+        name="bucket versioning",
+        is_well=is_versioned,
+        detail="on" if is_versioned else "off: an overwritten scan leaves no trace",
+        remedy=f"aws s3api put-bucket-versioning --bucket {mill.store.bucket} "
+        "--versioning-configuration Status=Enabled",
+    )
+
+
+def _conditional_writes(mill: Mill) -> Iterator[Result]:
+    """Create the same key twice with other bytes; a store that lets both pass loses data."""
+    key = f"doctor/{hash_id(dt.datetime.now(dt.UTC).isoformat())}"
+    mill.store.create(key, b"first")
+    try:
+        mill.store.create(key, b"second")
+    except LostRaceError:
+        yield Result(name="conditional writes", is_well=True, detail="If-None-Match is enforced")
+    else:
+        yield Result(
+            name="conditional writes",
+            is_well=False,
+            detail="a second writer was let through",
+            remedy="Use a store that enforces If-None-Match and If-Match: AWS S3 does.",
+        )
+
+
+def _queue(mill: Mill) -> Iterator[Result]:
+    url = mill.settings.queue_url
+    if not url:
+        seconds = mill.settings.sweep_seconds
+        detail = f"none; the sweep finds uploads within {seconds:g} s"
+        yield Result(
+            name="queue", is_well=seconds > 0, detail=detail, remedy="Set a queue or sweep."
+        )
+        return
+    names = ["ApproximateNumberOfMessages", "QueueArn"]
+    answer = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    waiting = answer["Attributes"]["ApproximateNumberOfMessages"]
+    yield Result(name="queue", is_well=True, detail=f"{waiting} messages wait")
+    told = boto3.client("s3").get_bucket_notification_configuration(Bucket=mill.store.bucket)
+    arns = [entry["QueueArn"] for entry in told.get("QueueConfigurations", ())]
+    yield Result(
+        name="notifications",
+        is_well=answer["Attributes"]["QueueArn"] in arns,
+        detail="the bucket tells the queue of uploads" if arns else "the bucket tells nobody",
+        remedy=f"Send s3:ObjectCreated:* under {layout.LANDING} to {url}",
+    )
+
+
+def _ledger(mill: Mill) -> Iterator[Result]:
+    with mill.ledger.reading() as connection:
+        images, pages = receipts.image_counts(connection), receipts.page_counts(connection)
+        waiting = outbox.undelivered(connection)
+    broken = receipts.imbalances(images, pages)
+    detail = "; ".join(broken) or f"{images['landed']} images, {pages['found']} pages, balanced"
+    yield Result(name="ledger", is_well=not broken, detail=detail, remedy="./scanmill heal")
+    failing = [message for message in waiting if message["tries"]]
+    yield Result(
+        name="outbox",
+        is_well=not failing,
+        detail=f"{len(waiting)} alerts wait" + (f": {failing[0]['error']}" if failing else ""),
+        remedy="Mend the connection smtp_default; the alerts arrive by themselves then.",
+    )
+
+
+def _mail(mill: Mill) -> Iterator[Result]:
+    if not mill.settings.smtp_connection:
+        detail = "no connection smtp_default: alerts reach nobody by e-mail"
+        remedy = "Set AIRFLOW_CONN_SMTP_DEFAULT."
+        yield Result(name="mail", is_well=False, detail=detail, remedy=remedy)
+        return
+    server = smtp_connection(mill.settings)
+    try:
+        with smtplib.SMTP(server["host"], server["port"], timeout=_TIMEOUT_SECONDS) as smtp:
+            code, _ = smtp.noop()
+    except smtplib.SMTPException as error:
+        yield Result(name="mail", is_well=False, detail=str(error))
+        return
+    detail = f"{server['host']}:{server['port']} answers {code}"
+    yield Result(name="mail", is_well=code == 250, detail=detail)
+
+
+def _airflow(mill: Mill) -> Iterator[Result]:
+    if not mill.settings.airflow_url:
+        detail = "SCANMILL_AIRFLOW_URL is not set: not examined"
+        yield Result(name="Airflow", is_well=True, detail=detail)
+        return
+    url = f"{mill.settings.airflow_url}/api/v2/monitor/health"
+    health: dict[str, Any] = httpx.get(url, timeout=_TIMEOUT_SECONDS).raise_for_status().json()
+    for name in _COMPONENTS:
+        state = (health.get(name) or {}).get("status") or "absent"
+        yield Result(
+            name=f"Airflow {name}",
+            is_well=state == "healthy",
+            detail=state,
+            remedy="./scanmill up starts what is missing; its log is in the logs folder",
+        )

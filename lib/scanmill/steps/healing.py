@@ -1,0 +1,81 @@
+"""Heals the books with the pipeline's own steps, then audits again; it deletes nothing."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from scanmill import alerts, layout
+from scanmill.dataset import card, manifests
+from scanmill.errors import FatalError
+from scanmill.ledger import outbox, receipts
+from scanmill.ledger import tables as t
+from scanmill.models import Finding
+from scanmill.steps import Mill
+from scanmill.steps.adopting import adopt_batch
+from scanmill.steps.auditing import audit
+from scanmill.steps.building import catch_up, write_card
+from scanmill.store import ObjectGoneError
+
+log = logging.getLogger(__name__)
+
+_FROM_THE_BUCKET = {"no_ledger_row", "no_page_row", "imbalance", "unknown_dataset_row"}
+"""Findings that entering the bucket's objects again can mend."""
+
+
+def heal(mill: Mill) -> int:
+    """Mend what can be mended and return how many findings the last audit had that are gone now.
+
+    Raises:
+        FatalError: something is off that no step can mend; an alert names it.
+    """
+    with mill.ledger.reading() as connection:
+        latest = receipts.latest_audit(connection)
+    before = [Finding(**finding) for finding in latest["findings"]] if latest else audit(mill)
+    _finish_publishing(mill)
+    if {finding.kind for finding in before} & _FROM_THE_BUCKET:
+        _adopt_everything(mill)
+    if not before:
+        return 0
+    left = audit(mill)
+    if left:
+        tell(mill, left)
+        raise FatalError(
+            f"The books do not balance: {len(left)} findings, first [{left[0].kind}] on "
+            f"[{left[0].subject}]: {left[0].detail}. All of them: ./scanmill audit"
+        )
+    return len(before)
+
+
+def tell(mill: Mill, findings: Sequence[Finding]) -> None:
+    """Enter one alert for these findings; the same findings make no second one."""
+    message = alerts.books_do_not_balance(findings=findings)
+    with mill.ledger.writing() as connection:
+        outbox.post(connection, **dataclasses.asdict(message))
+
+
+def _adopt_everything(mill: Mill) -> None:
+    with mill.ledger.reading() as connection:
+        query = sa.select(t.BATCHES.c.batch_id).order_by(t.BATCHES.c.batch_id)
+        batch_ids = list(connection.scalars(query))
+    for batch_id in batch_ids:
+        log.info("entering again batch=%s", batch_id)
+        adopt_batch(mill, batch_id)
+
+
+def _finish_publishing(mill: Mill) -> None:
+    """Enter swaps that were not entered, and write cards that are not of the current snapshot."""
+    with mill.ledger.reading() as connection:
+        collections = list(connection.scalars(sa.select(t.BATCHES.c.collection).distinct()))
+    for collection in collections:
+        manifest, _, _ = manifests.read_latest(mill.store, collection)
+        if manifest is None:
+            continue
+        catch_up(mill, collection)
+        try:
+            written = mill.store.read(layout.dataset(collection) + "README.md").decode()
+        except ObjectGoneError:
+            written = ""
+        if written != card.card(manifest):
+            write_card(mill, manifest)

@@ -1,0 +1,77 @@
+"""Adds everything up: the receipt, and what is still pending."""
+
+import datetime as dt
+from typing import Any
+
+from scanmill import layout
+from scanmill.dataset.splits import SPLITS
+from scanmill.ledger import receipts
+from scanmill.models import BatchState, ImageFate, PageFate
+from scanmill.steps import Mill
+from scanmill.steps.auditing import audit
+from scanmill.steps.planning import list_unseen
+
+_QUICK_SECONDS = 1.0  # an audit as short as this is made anew for every receipt
+
+
+def receipt(mill: Mill) -> dict[str, Any]:
+    """Return the sums of the law of accounts, in the shape of `scanmill status --json`.
+
+    `lost` and `findings` are what the last audit measured; where an audit takes no time, it is
+    made now.
+    """
+    with mill.ledger.reading() as connection:
+        latest = receipts.latest_audit(connection)
+    if latest is None or latest["seconds"] < _QUICK_SECONDS:
+        audit(mill)
+    unseen = len(list_unseen(mill))
+    with mill.ledger.reading() as connection:
+        images = receipts.image_counts(connection)
+        pages = receipts.page_counts(connection)
+        quarantine = receipts.quarantine_counts(connection)
+        snapshots = receipts.latest_snapshots(connection)
+        latest = receipts.latest_audit(connection)
+        batches = receipts.unfinished_batches(connection)
+    images["landed"] += unseen
+    images[ImageFate.PENDING] += unseen
+    age = dt.datetime.now(dt.UTC) - latest["finished_at"] if latest else dt.timedelta(0)
+    return {
+        "images": images,
+        "pages": pages,
+        "lost": latest["lost"] if latest else 0,
+        "audited_seconds_ago": round(age.total_seconds()),
+        "quarantine": quarantine,
+        "datasets": {
+            snapshot["collection"]: {
+                "version": snapshot["version"],
+                "uri": f"s3://{mill.store.bucket}/{layout.dataset(snapshot['collection'])}"[:-1],
+                "rows": {split: snapshot[split] for split in SPLITS},
+            }
+            for snapshot in snapshots
+        },
+        "held": [b["batch_id"] for b in batches if b["state"] == BatchState.HELD],
+        "imbalances": receipts.imbalances(images, pages),
+        "findings": latest["findings"] if latest else [],
+    }
+
+
+def is_balanced(sums: dict[str, Any]) -> bool:
+    """Tell whether nothing is lost, both laws hold, and the last audit found nothing."""
+    return not (sums["lost"] or sums["imbalances"] or sums["findings"])
+
+
+def pending(mill: Mill) -> dict[str, int]:
+    """Return how much is on its way, from listed to published.
+
+    A held batch is not on its way: it waits for a person.
+    """
+    with mill.ledger.reading() as connection:
+        images = receipts.image_counts(connection)
+        pages = receipts.page_counts(connection)
+        batches = receipts.unfinished_batches(connection)
+    return {
+        "unplanned images": len(list_unseen(mill)),
+        "images": images[ImageFate.PENDING],
+        "pages": pages[PageFate.PENDING],
+        "batches": sum(batch["state"] != BatchState.HELD for batch in batches),
+    }
