@@ -195,6 +195,7 @@ def _enter(
             causes=[check.sentence for check in verdict.causes],
             files=_files(rows, verdict),
             report_address=reporting.url(mill.settings, batch_id, verdict.gate),
+            reasons=_reasons(rows),
         )
         outbox.post(connection, **_numbered(message, number))
 
@@ -202,6 +203,13 @@ def _enter(
 def _numbered(message: alerts.Message, number: int) -> dict[str, str]:
     """Return a message whose key names its verdict: each verdict is told of once."""
     return dataclasses.asdict(message) | {"key": f"{message.key}:{number}"}
+
+
+def _reasons(rows: Sequence[Row]) -> Counter[Reason]:
+    """Count why pages of a batch are not fit to publish: unreadable, or against a row rule."""
+    broken = [row.get("row_rule", "none") for row in rows if row.get("row_rule", "none") != "none"]
+    unread = [row["reason"] for row in rows if row.get("outcome") == "unreadable"]
+    return Counter(map(Reason, [*broken, *unread]))
 
 
 def _files(rows: Sequence[Row], verdict: Verdict) -> list[str]:

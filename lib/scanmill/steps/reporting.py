@@ -141,7 +141,7 @@ def _check_row(check: Any) -> CheckRow:
 def _worst_pages(mill: Mill, read: Sequence[Row]) -> Iterator[WorstPage]:
     """Yield the pages most worth looking at: those that broke a rule, then the least sure ones."""
     worst = sorted(
-        (row for row in read if row["word_count"]),
+        (row for row in read if row["mean_confidence"] is not None),
         key=lambda row: (row.get("row_rule", "none") == "none", row["mean_confidence"]),
     )[: report.MOST_WORST_PAGES]
     texts = _texts(mill, worst)
