@@ -21,6 +21,7 @@ def watch_until_settled(mill: Mill, *, deadline: float) -> bool:
     shown: dict[str, int] = {}
     with Live(console=people, transient=True, auto_refresh=False) as live:
         while True:
+            began = time.monotonic()
             waiting = _pending(mill)
             if waiting is not None and waiting != shown:
                 shown = waiting
@@ -29,7 +30,8 @@ def watch_until_settled(mill: Mill, *, deadline: float) -> bool:
                 return True
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(_POLL_SECONDS)
+            # Looking lists the bucket: a large one is looked at less often.
+            time.sleep(max(_POLL_SECONDS, 4 * (time.monotonic() - began)))
 
 
 def _pending(mill: Mill) -> dict[str, int] | None:

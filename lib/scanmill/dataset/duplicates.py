@@ -44,8 +44,8 @@ def similarity(one: bytes, other: bytes) -> float:
 
 def normalized(text: str) -> str:
     """Return a text without what scanners and spelling change: case, forms, punctuation."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return re.sub(r"\W+", " ", folded).strip()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return re.sub(r"[\W_]+", " ", folded).strip()
 
 
 def _minhash(shingles: list[str]) -> bytes:

@@ -1,0 +1,356 @@
+import io
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from scanmill import images
+from scanmill.errors import FatalError, RetryableError
+from scanmill.models import Raster, Reason, SetAside
+from scanmill.settings import Settings
+
+STUB = (sys.executable, str(Path(__file__).parents[1] / "engines" / "decoder_stub.py"))
+
+
+def page(text="TOTAL 42", size=(300, 200)):
+    picture = Image.new("L", size, 255)
+    ImageDraw.Draw(picture).text((20, 20), text, fill=0, font=ImageFont.load_default(30))
+    return picture
+
+
+def saved(picture, kind, **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def frames(kind, count=3, **options):
+    first, *others = [page(f"PAGE {number}") for number in range(1, count + 1)]
+    return saved(first, kind, save_all=True, append_images=others, **options)
+
+
+def oriented(kind, orientation, **options):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    return saved(page().transpose(Image.Transpose.ROTATE_90), kind, exif=exif, **options)
+
+
+def flipped(data, position):
+    return data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :]
+
+
+def png(width, height):
+    def chunk(name, body):
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    row = b"\0" + b"\xaa" * ((width + 7) // 8)
+    body = zlib.compress(row * min(height, 1000), 9)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
+
+
+def wide(mode, low, high):
+    picture = Image.new(mode, (300, 200), high)
+    picture.paste(low, (50, 50, 150, 100))
+    return picture
+
+
+def with_bad_frame(number):
+    """A TIFF of three frames; the pixels of one of them are no valid LZW data."""
+    data = frames("TIFF", compression="tiff_lzw")
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.seek(number - 1)
+        start, length = picture.tag_v2[273][0], picture.tag_v2[279][0]
+    return data[:start] + b"\xff" * length + data[start + length :]
+
+
+def written(tmp_path, *contents):
+    paths = [tmp_path / f"{number}.png" for number in range(len(contents))]
+    for path, data in zip(paths, contents, strict=True):
+        path.write_bytes(data)
+    return paths
+
+
+def decode(tmp_path, *contents, decoder=images.DECODER, **options):
+    out_dir = tmp_path / "pages"
+    out_dir.mkdir(exist_ok=True)
+    settings = Settings(**options)
+    paths = written(tmp_path, *contents)
+    return images.decode(paths, out_dir=out_dir, settings=settings, decoder=decoder)
+
+
+def opened(raster):
+    with Image.open(raster.path) as picture:
+        picture.load()
+        return picture
+
+
+GOOD = saved(page(), "PNG")
+
+REFUSED = {
+    "nothing at all": (b"", Reason.EMPTY_OBJECT),
+    "text": (b"not an image\n", Reason.NOT_AN_IMAGE),
+    "a path that tesseract would follow": (b"/etc/passwd\n", Reason.NOT_AN_IMAGE),
+    "html": (b"<html><body>404</body></html>", Reason.NOT_AN_IMAGE),
+    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Reason.NOT_AN_IMAGE),
+    "zeros": (bytes(1000), Reason.NOT_AN_IMAGE),
+    "text that starts like a bitmap": (b"P5eudonym", Reason.NOT_AN_IMAGE),
+    "pdf": (b"%PDF-1.7\n", Reason.UNSUPPORTED_FORMAT),
+    "postscript, which would start Ghostscript": (b"%!PS-Adobe", Reason.UNSUPPORTED_FORMAT),
+    "heic": (b"\0\0\0\x18ftypheic" + bytes(20), Reason.UNSUPPORTED_FORMAT),
+    "avif": (saved(page().convert("RGB"), "AVIF"), Reason.UNSUPPORTED_FORMAT),
+    "ico": (saved(page(), "ICO"), Reason.UNSUPPORTED_FORMAT),
+    "png signature alone": (GOOD[:8], Reason.CORRUPT_IMAGE),
+    "half a png": (GOOD[: len(GOOD) // 2], Reason.CORRUPT_IMAGE),
+    "png with a wrong checksum": (flipped(GOOD, 60), Reason.CORRUPT_IMAGE),
+    "png without its end": (GOOD[:-90], Reason.CORRUPT_IMAGE),
+    "half a jpeg": (saved(page(), "JPEG")[:900], Reason.CORRUPT_IMAGE),
+    "jpeg start alone": (b"\xff\xd8\xff", Reason.CORRUPT_IMAGE),
+    "half a tiff": (saved(page(), "TIFF")[:20_000], Reason.CORRUPT_IMAGE),
+    "tiff start alone": (b"II*\0\x08\0\0\0", Reason.CORRUPT_IMAGE),
+    "half a gif": (saved(page(), "GIF")[:300], Reason.CORRUPT_IMAGE),
+    "half a webp": (saved(page().convert("RGB"), "WEBP")[:300], Reason.CORRUPT_IMAGE),
+    "half a jpeg 2000": (saved(page(), "JPEG2000")[:900], Reason.CORRUPT_IMAGE),
+    "half a bmp": (saved(page(), "BMP")[:9000], Reason.CORRUPT_IMAGE),
+    "half a pgm": (saved(page(), "PPM")[:9000], Reason.CORRUPT_IMAGE),
+    "not a number in a float tiff": (
+        saved(Image.new("F", (50, 50), float("nan")), "TIFF"),
+        Reason.CORRUPT_IMAGE,
+    ),
+    "a bomb of 900 million pixels": (png(30_000, 30_000), Reason.IMAGE_TOO_LARGE),
+    "twice the pixels allowed, a warning only": (png(12_000, 12_000), Reason.IMAGE_TOO_LARGE),
+    "a side of 40,000 pixels": (png(40_000, 100), Reason.IMAGE_TOO_LARGE),
+    "one pixel": (saved(Image.new("L", (1, 1)), "PNG"), Reason.IMAGE_TOO_SMALL),
+    "a thin line": (saved(Image.new("L", (900, 3)), "PNG"), Reason.IMAGE_TOO_SMALL),
+    "more frames than allowed": (frames("TIFF", 6), Reason.TOO_MANY_FRAMES),
+    "more frames than allowed before the chain breaks": (
+        frames("TIFF", 8, compression="tiff_lzw")[:-400],
+        Reason.TOO_MANY_FRAMES,
+    ),
+    "a gif of more frames than allowed": (frames("GIF", 6), Reason.TOO_MANY_FRAMES),
+}
+
+TRANSPARENT = Image.new("RGBA", (300, 200), (0, 0, 0, 0))
+TRANSPARENT.paste((0, 0, 0, 255), (50, 50, 150, 100))
+
+READABLE = {
+    "jpeg": saved(page(), "JPEG"),
+    "cmyk jpeg": saved(page().convert("CMYK"), "JPEG"),
+    "palette png": saved(page().convert("P"), "PNG"),
+    "1-bit tiff, group 4": saved(page().convert("1"), "TIFF", compression="group4"),
+    "jpeg in tiff": saved(page(), "TIFF", compression="jpeg"),
+    "lzw tiff": saved(page(), "TIFF", compression="tiff_lzw"),
+    "gif": saved(page(), "GIF"),
+    "webp": saved(page().convert("RGB"), "WEBP"),
+    "jpeg 2000": saved(page(), "JPEG2000"),
+    "bmp": saved(page(), "BMP"),
+    "pgm": saved(page(), "PPM"),
+    "16-bit png": saved(wide("I;16", 0, 65535), "PNG"),
+    "16-bit tiff of 12 bits": saved(wide("I;16", 0, 4095), "TIFF"),
+    "32-bit tiff": saved(wide("I", -70_000, 70_000), "TIFF"),
+    "float tiff": saved(wide("F", 0.0, 1.0), "TIFF"),
+    "transparent paper": saved(TRANSPARENT, "PNG"),
+    "transparent palette": saved(page().convert("P"), "PNG", transparency=7),
+    "broken EXIF": saved(page(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09broken"),
+}
+
+
+@pytest.mark.parametrize("settings", [{"max_frames": 5}])
+def test_every_broken_file_is_refused_with_its_reason(tmp_path, settings):
+    results = decode(tmp_path, *(data for data, _ in REFUSED.values()), **settings)
+
+    found = {
+        name: (result.refusal and result.refusal.reason, result.pages)
+        for name, result in zip(REFUSED, results, strict=True)
+    }
+    assert found == {name: (reason, ()) for name, (_, reason) in REFUSED.items()}
+    assert all(result.refusal.detail and result.refusal.stage == "decode" for result in results)
+
+
+def test_a_refused_image_leaves_no_page_behind(tmp_path):
+    decode(tmp_path, *(data for data, _ in REFUSED.values()), max_frames=5)
+
+    assert list((tmp_path / "pages").iterdir()) == []
+
+
+def test_every_format_and_colour_mode_gives_dark_text_on_white_paper(tmp_path):
+    results = decode(tmp_path, *READABLE.values())
+
+    for name, result in zip(READABLE, results, strict=True):
+        assert result.refusal is None, (name, result.refusal)
+        (raster,) = result.pages
+        picture = opened(raster)
+        assert (picture.format, picture.mode, picture.size) == ("PPM", "L", (300, 200)), name
+        assert (raster.width_px, raster.height_px) == (300, 200), name
+        darkest, lightest = picture.getextrema()
+        assert darkest < 40, name
+        assert lightest > 215, name
+        assert picture.getpixel((299, 199)) > 215, name
+
+
+def test_a_blank_page_is_a_page_that_nobody_needs_to_read(tmp_path):
+    white, black = Image.new("L", (300, 200), 255), Image.new("1", (300, 200), 0)
+
+    results = decode(tmp_path, saved(white, "PNG"), saved(black, "TIFF"))
+
+    assert [result.pages[0].is_blank for result in results] == [True, True]
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "PNG", "WEBP"])
+def test_every_frame_is_a_page(tmp_path, kind):
+    (result,) = decode(tmp_path, frames(kind))
+
+    assert len(result.pages) == 3
+    assert len({opened(raster).tobytes() for raster in result.pages}) == 3
+
+
+def test_the_previews_of_an_mpo_are_no_pages(tmp_path):
+    data = saved(page(), "MPO", save_all=True, append_images=[page("PREVIEW")])
+
+    (result,) = decode(tmp_path, data)
+
+    assert len(result.pages) == 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_page_lying_on_its_side_by_exif_is_set_upright(tmp_path, kind):
+    (result,) = decode(tmp_path, oriented(kind, 6))
+
+    assert (result.pages[0].width_px, result.pages[0].height_px) == (300, 200)
+
+
+def test_every_frame_of_a_turned_tiff_is_set_upright_once(tmp_path):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    sideways = page().transpose(Image.Transpose.ROTATE_90)
+    data = saved(sideways, "TIFF", save_all=True, append_images=[sideways], exif=exif)
+
+    (result,) = decode(tmp_path, data)
+
+    assert [opened(raster).tobytes() for raster in result.pages] == [page().tobytes()] * 2
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_broken_frame_is_set_aside_and_the_others_stand(tmp_path, number):
+    (result,) = decode(tmp_path, with_bad_frame(number))
+
+    assert result.refusal is None
+    bad = [n for n, each in enumerate(result.pages, 1) if isinstance(each, SetAside)]
+    assert bad == [number]
+    assert result.pages[number - 1].reason == Reason.CORRUPT_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("TIFF", {"compression": "tiff_lzw"}), ("TIFF", {}), ("GIF", {}), ("PNG", {})],
+    ids=["lzw-tiff", "tiff", "gif", "png"],
+)
+def test_a_cut_chain_of_frames_never_looks_complete(tmp_path, kind, options):
+    data = frames(kind, **options)
+    cuts = [data[: len(data) * percent // 100] for percent in (75, 80, 90, 97)]
+
+    for result in decode(tmp_path, *cuts):
+        assert result.refusal is None
+        assert isinstance(result.pages[0], Raster)
+        if sum(isinstance(each, Raster) for each in result.pages) + 1 != len(result.pages):
+            assert result.pages[-1].reason == Reason.FRAMES_UNREADABLE
+        assert isinstance(result.pages[-1], SetAside)
+
+
+def test_a_gif_cut_between_two_frames_tells_that_more_may_have_followed(tmp_path):
+    data = saved(page(), "GIF").rstrip(b";")
+
+    (result,) = decode(tmp_path, data)
+
+    assert [type(each) for each in result.pages] == [Raster, SetAside]
+    assert result.pages[1].reason == Reason.FRAMES_UNREADABLE
+
+
+def test_an_image_none_of_whose_frames_is_readable_is_refused_as_a_whole(tmp_path):
+    tiny = Image.new("L", (2, 2))
+
+    (result,) = decode(tmp_path, saved(tiny, "TIFF", save_all=True, append_images=[tiny]))
+
+    assert result.pages == ()
+    assert result.refusal.reason == Reason.IMAGE_TOO_SMALL
+
+
+def test_too_many_bytes_are_never_opened(tmp_path):
+    (result,) = decode(tmp_path, GOOD, max_object_bytes=100)
+
+    assert result.refusal.reason == Reason.IMAGE_TOO_LARGE
+
+
+def test_memory_that_is_not_there_makes_an_image_too_large(tmp_path):
+    results = decode(tmp_path, png(9900, 9900), GOOD, child_memory_bytes=150 << 20)
+
+    assert results[0].refusal.reason == Reason.IMAGE_TOO_LARGE
+    assert isinstance(results[1].pages[0], Raster)
+
+
+def test_order_is_kept_over_several_calls_of_the_decoder(tmp_path):
+    sizes = [(100 + number, 100) for number in range(40)]
+
+    results = decode(tmp_path, *(saved(page(size=size), "PNG") for size in sizes))
+
+    assert [(r.pages[0].width_px, r.pages[0].height_px) for r in results] == sizes
+
+
+def test_two_files_of_one_name_and_two_calls_share_a_folder(tmp_path):
+    first = decode(tmp_path, GOOD)[0].pages[0]
+    second = decode(tmp_path, saved(page("OTHER"), "PNG"))[0].pages[0]
+
+    assert opened(first).tobytes() == page().tobytes() != opened(second).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("marker", "reason"),
+    [
+        (b"MARKER-crash", Reason.DECODER_CRASH),
+        (b"MARKER-spin", Reason.DECODER_TIMEOUT),
+        (b"MARKER-half", Reason.DECODER_CRASH),
+    ],
+)
+def test_a_file_that_kills_the_decoder_is_refused_and_its_mates_are_unharmed(
+    tmp_path, marker, reason
+):
+    results = decode(tmp_path, GOOD, GOOD, GOOD + marker, GOOD, decoder=STUB, page_cpu_seconds=1)
+
+    assert [result.refusal and result.refusal.reason for result in results] == [
+        None,
+        None,
+        reason,
+        None,
+    ]
+    assert len(list((tmp_path / "pages").iterdir())) == 3
+
+
+def test_a_file_that_kills_the_decoder_only_once_is_decoded(tmp_path):
+    results = decode(tmp_path, GOOD, GOOD + b"MARKER-once", decoder=STUB)
+
+    assert [result.refusal for result in results] == [None, None]
+
+
+def test_a_full_or_missing_disk_is_never_blamed_on_an_image(tmp_path):
+    (path,) = written(tmp_path, GOOD)
+
+    with pytest.raises(RetryableError, match="Cannot write"):
+        images.decode([path], out_dir=tmp_path / "missing", settings=Settings())
+    with pytest.raises(RetryableError, match="Cannot read"):
+        images.decode([tmp_path / "gone"], out_dir=tmp_path, settings=Settings())
+
+
+def test_a_decoder_that_cannot_start_is_never_blamed_on_an_image(tmp_path):
+    with pytest.raises(FatalError, match="SCANMILL_CHILD_MEMORY_BYTES"):
+        decode(tmp_path, GOOD, child_memory_bytes=1 << 20)
+
+
+def test_no_files_need_no_decoder(tmp_path):
+    assert decode(tmp_path) == []

@@ -1,0 +1,316 @@
+import hashlib
+import os
+import runpy
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from scanmill.errors import FatalError
+from scanmill.images import decode
+from scanmill.models import Raster, Reason, Recognition, SetAside, Word
+from scanmill.ocr import choose_engine
+from scanmill.ocr.rescue import score, skew
+from scanmill.ocr.tesseract import TesseractEngine
+from scanmill.settings import Settings
+
+STUB = Path(__file__).parents[1] / "engines" / "tesseract_stub.py"
+stub = SimpleNamespace(**runpy.run_path(str(STUB)))
+
+TEXT = """The quick brown fox jumps
+over the lazy dog and then
+sleeps until the morning sun
+wakes him for his breakfast"""
+
+
+@pytest.fixture(autouse=True)
+def temp(tmp_path, monkeypatch):
+    """Give every test its own folder for temporary files and see that nothing stays in it."""
+    folder = tmp_path / "temp"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """Return a maker of engines whose program is the stand-in."""
+    program = tmp_path / "tesseract"
+    script = tmp_path / "stub.py"
+    script.write_text(STUB.read_text())
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -I {script} "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "eng.traineddata").write_bytes(b"model")
+
+    def make(**options):
+        defaults = {"page_cpu_seconds": 1, "rescue_confidence": 0}
+        settings = Settings(**{**defaults, **options})
+        return TesseractEngine(settings, program=str(program), tessdata=str(tmp_path))
+
+    make.calls = Path(f"{script}.calls")
+    return make
+
+
+def raster(folder, marker=0, size=(60, 40), name="page"):
+    picture = Image.new("L", size, 255)
+    picture.putpixel((0, 0), marker)
+    path = folder / f"{name}-{marker}-{size[0]}.pgm"
+    picture.save(path, "PPM")
+    return Raster(path=str(path), width_px=size[0], height_px=size[1])
+
+
+def printed(folder, change=lambda picture: picture, name="printed", pixels=32):
+    picture = Image.new("L", (900, 460), 255)
+    font = ImageFont.load_default(pixels)
+    ImageDraw.Draw(picture).multiline_text((100, 90), TEXT, fill=0, font=font, spacing=20)
+    picture = change(picture)
+    path = folder / f"{name}.pgm"
+    picture.save(path, "PPM")
+    return Raster(path=str(path), width_px=picture.width, height_px=picture.height)
+
+
+def text_of(recognition):
+    return " ".join(word.text for word in recognition.words)
+
+
+def words(count, confidence):
+    word = Word(text="word", confidence=confidence, line=(1, 1, 1), height_px=20)
+    return Recognition(words=(word,) * count, seconds=0.0)
+
+
+def test_a_printed_page_is_read(tmp_path):
+    (reading,) = choose_engine(Settings()).recognize([printed(tmp_path)])
+
+    assert text_of(reading) == TEXT.replace("\n", " ")
+    assert all(word.confidence > 80 and word.height_px > 10 for word in reading.words)
+    assert reading.attempts == ("plain",)
+    assert reading.seconds > 0
+
+
+def test_a_batch_reads_the_same_as_single_pages(tmp_path):
+    engine = choose_engine(Settings(rescue_confidence=0))
+    pages = [printed(tmp_path), raster(tmp_path), printed(tmp_path, lambda p: p.rotate(1), "b")]
+
+    together = [reading.words for reading in engine.recognize(pages)]
+
+    assert together == [engine.recognize([page])[0].words for page in pages]
+
+
+def test_decoded_images_go_straight_into_the_engine(tmp_path):
+    with Image.open(printed(tmp_path).path) as picture:
+        picture.save(tmp_path / "scan", "TIFF")
+    (decoded,) = decode([tmp_path / "scan"], out_dir=tmp_path, settings=Settings())
+
+    (reading,) = choose_engine(Settings()).recognize(decoded.pages)
+
+    assert "brown fox" in text_of(reading)
+
+
+@pytest.mark.parametrize(
+    ("way", "change"),
+    [
+        ("rotated", lambda picture: picture.transpose(Image.Transpose.ROTATE_180)),
+        ("rescaled", lambda picture: picture.resize((230, 118), Image.Resampling.BOX)),
+        (
+            "deskewed",
+            lambda picture: picture.rotate(7.5, Image.Resampling.BICUBIC, fillcolor=255),
+        ),
+    ],
+)
+def test_a_second_chance_reads_what_the_first_could_not(tmp_path, way, change):
+    page = printed(tmp_path, change)
+    (first,) = choose_engine(Settings(rescue_confidence=0)).recognize([page])
+    (second,) = choose_engine(Settings(rescue_confidence=95)).recognize([page])
+
+    assert score(second) > score(first)
+    assert second.attempts[-1] == way
+    assert "plain" in second.attempts
+    assert len(set(second.attempts)) == len(second.attempts)
+    assert second.seconds > first.seconds
+
+
+def test_of_three_ways_to_turn_a_page_the_best_wins_and_is_named_last(fake, tmp_path):
+    page = raster(tmp_path, stub.POOR)
+    with Image.open(page.path) as picture:
+        picture.putpixel((59, 0), stub.MANY)  # the first pixel once it is turned to the left
+        picture.save(page.path, "PPM")
+
+    (reading,) = fake(rescue_confidence=65).recognize([page])
+
+    assert len(reading.words) == 200
+    assert reading.attempts == ("plain", "rotated")
+
+
+def test_skew_is_measured_to_a_quarter_of_a_degree(tmp_path):
+    with Image.open(printed(tmp_path).path) as picture:
+        for angle in (-5, -1, 0, 3):
+            turned = picture.rotate(-angle, Image.Resampling.BICUBIC, fillcolor=255)
+            assert abs(skew(turned) - angle) <= 0.5
+
+
+def test_many_fair_words_beat_one_sure_word_and_rubbish_beats_nothing():
+    assert score(words(200, 70)) > score(words(1, 96))
+    assert score(words(180, 75)) > score(words(200, 70))
+    assert score(words(200, 45)) < 0
+    assert score(words(3, 80)) < 0
+
+
+def test_one_sure_word_never_replaces_a_page_of_fair_ones(fake, tmp_path):
+    (reading,) = fake(rescue_confidence=80).recognize([raster(tmp_path, stub.MANY)])
+
+    assert len(reading.words) == 200
+    assert reading.attempts[-1] == "plain"
+
+
+def test_second_chances_of_a_chunk_share_their_calls(fake, tmp_path):
+    pages = [raster(tmp_path, stub.POOR, (60 + n, 40)) for n in range(4)]
+
+    fake(rescue_confidence=80).recognize(pages)
+
+    # four plain pages; then each on its head and on its sides; then enlarged; then set straight
+    assert fake.calls.read_text().split() == ["4", "8", "4", "4", "4"]
+
+
+def test_blank_pages_never_reach_the_engine(fake):
+    blank = Raster(path="", width_px=60, height_px=40, is_blank=True)
+
+    assert fake().recognize([blank]) == [Recognition(words=(), seconds=0.0)]
+    assert not fake.calls.exists()
+
+
+def test_words_of_white_space_are_dropped(fake, tmp_path):
+    (reading,) = fake().recognize([raster(tmp_path)])
+
+    assert [word.text for word in reading.words] == ["word0", "word1", "word2"]
+    assert {word.confidence for word in reading.words} == {91.5}
+
+
+def test_order_is_kept_over_chunks_and_blank_pages(fake, tmp_path):
+    blank = Raster(path="", width_px=60, height_px=40, is_blank=True)
+    pages = [raster(tmp_path), blank, raster(tmp_path, stub.POOR), raster(tmp_path, stub.LONE)]
+
+    readings = fake(chunk_pages=2).recognize(pages)
+
+    assert [len(reading.words) for reading in readings] == [3, 0, 8, 1]
+    assert fake.calls.read_text().split() == ["2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("marker", "reason"),
+    [
+        (stub.CRASH, Reason.ENGINE_CRASH),
+        (stub.SPIN, Reason.ENGINE_TIMEOUT),
+        (stub.FLOOD, Reason.ENGINE_CRASH),
+        (stub.FAIL, Reason.ENGINE_ERROR),
+        (stub.ALLOCATE, Reason.ENGINE_ERROR),
+        (stub.OMIT, Reason.INCOMPLETE_OUTPUT),
+        (stub.RESIZE, Reason.INCOMPLETE_OUTPUT),
+        (stub.GARBLE, Reason.INCOMPLETE_OUTPUT),
+    ],
+)
+def test_a_page_that_breaks_the_engine_is_set_aside_and_its_mates_are_read(
+    fake, tmp_path, marker, reason
+):
+    good = raster(tmp_path)
+
+    readings = fake().recognize([good, good, raster(tmp_path, marker), good])
+
+    assert [isinstance(reading, Recognition) for reading in readings] == [True, True, False, True]
+    assert isinstance(readings[2], SetAside)
+    assert (readings[2].reason, readings[2].stage) == (reason, "recognize")
+
+
+def test_an_engine_that_sleeps_is_ended_by_the_wall_clock(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr("scanmill.sandbox.WALL_FACTOR", 0.7)
+
+    (reading,) = fake().recognize([raster(tmp_path, stub.SLEEP)])
+
+    assert reading.reason == Reason.ENGINE_TIMEOUT
+
+
+def test_the_engine_sees_no_secret_and_one_thread(fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "top secret")
+    engine = fake()
+    program = tmp_path / "tesseract"
+    program.write_text(program.read_text().replace("exec", f"env >{tmp_path}/seen\nexec"))
+
+    engine.recognize([raster(tmp_path)])
+
+    seen = dict(line.split("=", 1) for line in (tmp_path / "seen").read_text().splitlines())
+    assert seen["OMP_THREAD_LIMIT"] == "1"
+    assert set(seen) - {"PWD", "SHLVL", "_", "OLDPWD"} == {
+        "PATH",
+        "LC_ALL",
+        "OMP_THREAD_LIMIT",
+        "TESSDATA_PREFIX",
+        "TMPDIR",
+    }
+
+
+def test_engines_of_different_settings_work_side_by_side(fake, tmp_path):
+    broken, sound = fake(page_cpu_seconds=1), choose_engine(Settings())
+    start = threading.Barrier(4)
+
+    def read(engine, page):
+        start.wait()
+        return engine.recognize([page])[0]
+
+    pairs = [(broken, raster(tmp_path, stub.CRASH)), (sound, printed(tmp_path))] * 2
+    with ThreadPoolExecutor(4) as pool:
+        readings = list(pool.map(lambda pair: read(*pair), pairs))
+
+    assert [isinstance(reading, Recognition) for reading in readings] == [False, True] * 2
+    assert "lazy dog" in text_of(readings[3])
+
+
+def test_the_engine_names_its_version_and_the_hash_of_its_model(fake):
+    info = fake().info
+
+    assert (info.name, info.version) == ("tesseract", "9.9")
+    assert info.model_sha256 == hashlib.sha256(b"model").hexdigest()
+
+
+def test_two_languages_have_a_model_hash_of_their_own():
+    english, both = (
+        choose_engine(Settings(ocr_languages=languages)).info.model_sha256
+        for languages in ("eng", "eng+deu")
+    )
+
+    assert english != both
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"ocr_languages": "eng+xyz"}, r"No Tesseract language \[xyz\].*xyz.traineddata"),
+        ({"ocr_psm": 1}, r"No Tesseract language \[osd\]"),
+        ({"ocr_psm": 0}, "SCANMILL_OCR_PSM=3"),
+    ],
+)
+def test_wrong_settings_stop_everything_and_name_the_remedy(options, remedy):
+    with pytest.raises(FatalError, match=remedy):
+        choose_engine(Settings(**options))
+
+
+def test_a_program_that_does_not_run_stops_everything(tmp_path):
+    with pytest.raises(FatalError, match="does not run"):
+        TesseractEngine(Settings(), program=str(tmp_path / "missing"))
+
+
+@pytest.mark.skipif("SCANMILL_REAL_SCANS" not in os.environ, reason="no folder of real scans")
+def test_real_scans_are_all_read(tmp_path):
+    files = sorted(
+        path
+        for path in Path(os.environ["SCANMILL_REAL_SCANS"]).iterdir()
+        if path.suffix in {".tif", ".png", ".jpg"}
+    )
+    pages = [each.pages[0] for each in decode(files, out_dir=tmp_path, settings=Settings())]
+
+    readings = choose_engine(Settings()).recognize(pages)
+
+    assert all(isinstance(reading, Recognition) and reading.words for reading in readings)
