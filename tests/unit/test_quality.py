@@ -316,7 +316,7 @@ def test_a_suite_without_checks_is_refused(judge_pages, tmp_path):
 
 def test_the_hash_speaks_of_the_suite_and_of_the_row_rules(judge_pages, tmp_path):
     rules = tmp_path / "row_rules.json"
-    rules.write_text(RULES.read_text().replace("0.25", "0.3"))
+    rules.write_text(RULES.read_text().replace(": 60", ": 61"))
     table = pages(good=1)
 
     assert judge_pages(table).suite_sha256 != judge_pages(table, rules=rules).suite_sha256
@@ -420,8 +420,8 @@ READABLE = {"is_blank": False, "word_count": 40, "mean_confidence": 88.0, "known
         ({}, None),
         ({"is_blank": True, "word_count": 0, "mean_confidence": None}, Reason.BLANK_PAGE),
         ({"word_count": 0, "mean_confidence": None, "known_word_share": None}, Reason.NO_TEXT),
-        ({"mean_confidence": 49.9, "known_word_share": 0.0}, Reason.LOW_CONFIDENCE),
-        ({"mean_confidence": 50.0}, None),
+        ({"mean_confidence": 59.9, "known_word_share": 0.0}, Reason.LOW_CONFIDENCE),
+        ({"mean_confidence": 60.0}, None),
         ({"known_word_share": 0.1}, Reason.UNKNOWN_WORDS),
         ({"known_word_share": None}, None),
         ({"known_word_share": float("nan")}, None),
@@ -448,7 +448,7 @@ def test_a_rule_with_when_leaves_other_pages_alone(tmp_path):
 
 
 def test_the_floor_of_the_confidence_can_be_shown():
-    assert RowRules.load(RULES).minimum_of("mean_confidence") == 50
+    assert RowRules.load(RULES).minimum_of("mean_confidence") == 60
 
 
 @pytest.mark.parametrize(

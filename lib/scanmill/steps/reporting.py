@@ -103,7 +103,7 @@ def _data(mill: Mill, batch_id: str, rows: Sequence[Row], **verdict: Any) -> Rep
         confidences=tuple(
             row["mean_confidence"] for row in read if row["mean_confidence"] is not None
         ),
-        confidence_floor=_floor(rules),
+        confidence_floor=rules.minimum_of("mean_confidence"),
         quarantined=tuple(
             QuarantinedItem(
                 key=row["source_key"],
@@ -117,11 +117,6 @@ def _data(mill: Mill, batch_id: str, rows: Sequence[Row], **verdict: Any) -> Rep
         worst=tuple(_worst_pages(mill, read)),
         **verdict,
     )
-
-
-def _floor(rules: RowRules) -> float | None:
-    limits = (rule.minimum for rule in rules.rules if rule.column == "mean_confidence")
-    return next(limits, None)
 
 
 def _check_row(check: Any) -> CheckRow:
