@@ -28,6 +28,7 @@ def enter_stack() -> stack.Addresses:
     addresses = stack.addresses()
     if addresses is None or not _is_store_up():
         raise FatalError(REMEDY)
+    os.environ.pop("AWS_PROFILE", None)  # it would lead to another store
     os.environ.update(stack.environment())
     return addresses
 

@@ -74,7 +74,18 @@ def _files(paths: Sequence[Path], collection: str | None) -> Iterator[tuple[Path
             raise UsageError(f"[{name}] is no name of a collection. Give one: --collection NAME")
         for file in sorted(root.rglob("*")) if root.is_dir() else [root]:
             if file.is_file():
-                yield file, f"{layout.LANDING}{name}/{file.relative_to(folder).as_posix()}"
+                yield file, f"{layout.LANDING}{name}/{_utf8(file.relative_to(folder))}"
+
+
+def _utf8(name: Path) -> str:
+    try:
+        name.as_posix().encode()
+    except UnicodeEncodeError as error:
+        shown = name.as_posix().encode(errors="replace").decode()
+        raise UsageError(
+            f"The name [{shown}] is not UTF-8, as S3 keys must be. Rename it."
+        ) from error
+    return name.as_posix()
 
 
 def _landed(mill: Mill) -> dict[str, str]:

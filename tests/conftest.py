@@ -1,0 +1,87 @@
+"""What every test may use: an environment of its own, a real local S3, an empty mill."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_AIRFLOW_HOME = tempfile.mkdtemp(prefix="scanmill-airflow-")
+for _name in [name for name in os.environ if name.startswith(("SCANMILL_", "AWS_", "AIRFLOW_"))]:
+    del os.environ[_name]
+os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME  # before anything imports Airflow
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+
+import itertools  # noqa: E402
+
+import boto3  # noqa: E402
+import pytest  # noqa: E402
+from unit.ministack_server import client_options, running_ministack  # noqa: E402
+
+from scanmill.ledger import Ledger  # noqa: E402
+from scanmill.settings import Settings  # noqa: E402
+from scanmill.steps import Mill  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+EXPECTATIONS = ROOT / "expectations"
+
+_NUMBERS = itertools.count(1)
+
+
+def pytest_unconfigure():
+    shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory):
+    """The address of an S3 store that lives as long as the session."""
+    with running_ministack(tmp_path_factory.mktemp("store")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory):
+    """A ledger just opened: a copy of it is the quick way to a new one."""
+    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    Ledger(f"sqlite:///{path}")._engine.dispose()  # writes everything into the one file
+    return path
+
+
+@pytest.fixture
+def aws(endpoint, monkeypatch):
+    """The store, as the AWS environment names it."""
+    options = client_options(endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", options["aws_access_key_id"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", options["aws_secret_access_key"])
+    monkeypatch.setenv("AWS_REGION", options["region_name"])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", options["region_name"])
+    return endpoint
+
+
+@pytest.fixture
+def new_mill(aws, empty_ledger, tmp_path):
+    """Make mills, each with a bucket and a ledger of its own; settings may be changed."""
+
+    def make(*, is_versioned=True, **settings):
+        number = next(_NUMBERS)
+        bucket = f"test-{number}"
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=bucket)
+        if is_versioned:
+            wanted = {"Status": "Enabled"}
+            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=wanted)
+        path = tmp_path / f"ledger-{number}.db"
+        shutil.copy(empty_ledger, path)
+        usual = {"expectations_dir": EXPECTATIONS, "ocr_workers": 1}
+        return Mill.from_settings(
+            Settings(bucket=bucket, ledger_url=f"sqlite:///{path}", **usual | settings)
+        )
+
+    return make
+
+
+@pytest.fixture
+def mill(new_mill):
+    """An empty, versioned bucket with an empty ledger, and the usual settings."""
+    return new_mill()

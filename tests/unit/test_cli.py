@@ -1,0 +1,329 @@
+"""The command line: what scripts rely on, exit codes, and one-line errors with their remedy."""
+
+import json
+import os
+import sys
+
+import pytest
+
+from drivers import drop, forget, read_batch, run_pipeline
+from engines.scripted import gibberish, picture, prose
+from scanmill import cli
+from scanmill.ledger import tables as t
+from scanmill.steps import planning
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line as a person would; return (exit code, stdout, stderr)."""
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["scanmill", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def installed(mill, monkeypatch):
+    """A mill that the environment names, as on a server."""
+    monkeypatch.setenv("SCANMILL_BUCKET", mill.settings.bucket)
+    monkeypatch.setenv("SCANMILL_LEDGER_URL", mill.settings.ledger_url)
+    monkeypatch.setenv("SCANMILL_EXPECTATIONS_DIR", str(mill.settings.expectations_dir))
+    return mill
+
+
+@pytest.fixture
+def published(installed):
+    """A mill that has published two scans and set one aside."""
+    drop(installed, "books/a/1.png", picture(prose(1)))
+    drop(installed, "books/b/2.png", picture(prose(2)))
+    drop(installed, "books/b/3.png", b"not an image")
+    run_pipeline(installed)
+    return installed
+
+
+def is_one_line(text):
+    return text.count("\n") == 1 and "Traceback" not in text
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["statu"],
+        ["status", "--nonsense"],
+        ["review"],
+        ["review", "books-000001"],
+        ["wait", "--timeout", "soon"],
+        ["drop", "no/such/file.png"],
+        ["trace"],
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(run, arguments):
+    code, out, err = run(*arguments)
+
+    assert code == 2
+    assert out == ""
+    assert is_one_line(err)
+
+
+def test_without_a_stack_the_remedy_is_to_start_it(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("SCANMILL_HOME", str(tmp_path))
+
+    code, out, err = run("status", "--json")
+
+    assert (code, out) == (1, "")
+    assert "./scanmill up" in err
+    assert is_one_line(err)
+
+
+def test_a_store_that_is_gone_is_one_line(run, installed, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+    code, _, err = run("status")
+
+    assert code == 1
+    assert is_one_line(err)
+
+
+# --- status --------------------------------------------------------------------------------------
+
+
+def test_status_has_the_shape_that_scripts_rely_on(run, published):
+    code, out, err = run("status", "--json")
+    sums = json.loads(out)
+
+    assert (code, err) == (0, "")
+    assert sums["images"] == {
+        "landed": 3,
+        "decoded": 2,
+        "quarantined": 1,
+        "superseded": 0,
+        "withdrawn": 0,
+        "ignored": 0,
+        "pending": 0,
+    }
+    assert sums["pages"] == {
+        "found": 2,
+        "published": 2,
+        "duplicate": 0,
+        "rejected": 0,
+        "held": 0,
+        "quarantined": 0,
+        "superseded": 0,
+        "withdrawn": 0,
+        "pending": 0,
+    }
+    assert (sums["lost"], sums["audited_seconds_ago"]) == (0, 0)
+    assert sums["quarantine"] == {"images": {"not_an_image": 1}, "pages": {}}
+    dataset = sums["datasets"]["books"]
+    assert dataset["version"] == 1
+    assert dataset["uri"] == f"s3://{published.settings.bucket}/datasets/books"
+    assert sum(dataset["rows"].values()) == 2
+
+
+def test_what_is_listed_and_not_planned_is_pending(run, installed):
+    drop(installed, "books/a/1.png", picture(prose(1)))
+
+    sums = json.loads(run("status", "--json")[1])
+
+    assert sums["images"]["landed"] == sums["images"]["pending"] == 1
+
+
+def test_status_names_what_is_lost_and_ends_with_1(run, published):
+    forget(published, t.PAGES)
+
+    code, _, err = run("status")
+
+    assert code == 1
+    assert "lost: 2" in err
+    assert "no_page_row" in err
+    assert "landing/books/a/1.png" in err
+
+
+# --- trace ---------------------------------------------------------------------------------------
+
+
+def test_an_image_is_traced_to_its_row_and_back(run, published):
+    story = json.loads(run("trace", "books/a/1.png", "--json")[1])
+    page = story["versions"][0]["pages"][0]
+    back = json.loads(run("trace", page["page_id"], "--json")[1])
+
+    assert page["fate"] == "published"
+    assert page["shard"].startswith(f"s3://{published.settings.bucket}/datasets/books/data/")
+    assert back == story
+
+
+@pytest.mark.parametrize("name", ["landing/books/a/1.png", "s3://{bucket}/landing/books/a/1.png"])
+def test_a_key_may_be_given_as_it_stands_anywhere(run, published, name):
+    code, out, _ = run("trace", name.format(bucket=published.settings.bucket), "--json")
+
+    assert code == 0
+    assert json.loads(out)["key"] == "landing/books/a/1.png"
+
+
+def test_a_broken_image_is_traced_to_its_quarantine(run, published):
+    story = json.loads(run("trace", "books/b/3.png", "--json")[1])
+
+    assert story["versions"][0]["reason"] == "not_an_image"
+    assert "/quarantine/books/not_an_image/" in story["versions"][0]["quarantine"]
+
+
+def test_what_never_landed_cannot_be_traced(run, published):
+    code, _, err = run("trace", "books/a/nowhere.png")
+
+    assert code == 2
+    assert is_one_line(err)
+
+
+def test_a_hostile_key_cannot_speak_to_the_terminal(run, installed):
+    key = "books/a/\u202e[bold red]gnp.red{{ 7*7 }}.png"
+    drop(installed, key, b"nothing")
+    run_pipeline(installed)
+
+    _, _, err = run("trace", key)
+
+    assert "[bold red]gnp.red" in err
+    assert "\u202e" not in err
+
+
+# --- audit, review, wait -------------------------------------------------------------------------
+
+
+def test_the_audit_names_what_is_off_and_ends_with_1(run, published):
+    forget(published, t.PAGES)
+
+    code, out, _ = run("audit", "--json")
+    report = json.loads(out)
+
+    assert code == 1
+    lost = [finding["subject"] for finding in report["findings"] if finding["is_lost"]]
+    assert lost == ["landing/books/a/1.png", "landing/books/b/2.png"]
+    assert report["lost"] == 2
+
+
+def test_heal_mends_what_the_audit_found(run, published):
+    forget(published, t.PAGES)
+
+    assert run("heal")[0] == 0
+    assert run("audit")[0] == 0
+
+
+def test_a_held_batch_is_released_by_what_the_mail_says(run, installed):
+    for number in range(30):
+        text = gibberish(number) if number < 12 else prose(number)
+        drop(installed, f"books/a/{number}.png", picture(text))
+    run_pipeline(installed)
+
+    held = json.loads(run("status", "--json")[1])
+    code, _, err = run("review", "books-000001", "--release", "--because", "they are samples")
+
+    assert held["pages"]["held"] == 30
+    assert held["held"] == ["books-000001"]
+    assert code == 0
+    assert "released" in err
+
+
+@pytest.mark.parametrize("batch", ["books-000001", "books-000099", "nonsense"])
+def test_only_a_held_batch_can_be_decided_on(run, published, batch):
+    code, _, err = run("review", batch, "--discard", "--because", "no")
+
+    assert code == 2
+    assert is_one_line(err)
+
+
+def test_a_decision_needs_a_reason(run, published):
+    code, _, err = run("review", "books-000001", "--discard")
+
+    assert code == 2
+    assert "--because" in err
+
+
+def test_wait_ends_at_once_when_nothing_is_pending(run, published):
+    assert run("wait", "--timeout", "0")[0] == 0
+
+
+def test_wait_names_what_is_left_when_time_is_up(run, installed):
+    drop(installed, "books/a/1.png", picture(prose(1)))
+    drop(installed, "books/a/2.png", picture(prose(2)))
+    (batch,) = planning.plan_batches(installed)
+    read_batch(installed, batch)
+    drop(installed, "books/a/3.png", picture(prose(3)))
+
+    code, _, err = run("wait", "--timeout", "0")
+
+    assert code == 1
+    assert "1 unplanned images" in err
+    assert "2 pages" in err
+
+
+# --- drop ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / "scans" / label).mkdir(parents=True)
+        (tmp_path / "scans" / label / "1.png").write_bytes(picture(prose(label)))
+    return tmp_path / "scans"
+
+
+def keys(mill):
+    return sorted(key for key, _ in mill.store.list_keys("landing/"))
+
+
+def test_a_folder_becomes_a_collection_and_its_folders_labels(run, installed, folder):
+    assert run("drop", folder)[0] == 0
+    assert keys(installed) == ["landing/scans/a/1.png", "landing/scans/b/1.png"]
+
+
+def test_a_collection_can_be_named(run, installed, folder):
+    assert run("drop", folder / "a" / "1.png", "--collection", "other")[0] == 0
+    assert keys(installed) == ["landing/other/1.png"]
+
+
+def test_what_is_there_already_is_not_uploaded_again(run, installed, folder):
+    run("drop", folder)
+
+    code, _, err = run("drop", folder)
+
+    assert code == 0
+    assert "2 of 2 are there already" in err
+    assert len(list(installed.store.list_versions("landing/"))) == 2
+
+
+def test_again_makes_new_versions(run, installed, folder):
+    run("drop", folder)
+    run("drop", folder, "--again")
+
+    assert len(list(installed.store.list_versions("landing/"))) == 4
+
+
+def test_a_name_that_no_key_can_have_is_refused(run, installed, folder):
+    bad = os.fsencode(folder) + b"/a/caf\xe9.png"
+    os.close(os.open(bad, os.O_CREAT))
+
+    code, _, err = run("drop", folder)
+
+    assert code == 2
+    assert "UTF-8" in err
+    assert keys(installed) == []
+
+
+# --- doctor --------------------------------------------------------------------------------------
+
+
+def test_doctor_says_what_is_missing_and_what_to_do(run, published):
+    code, out, _ = run("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(out)["checks"]}
+
+    assert code == 1
+    assert checks["conditional writes"]["is_well"]
+    assert checks["bucket versioning"]["is_well"]
+    assert not checks["mail"]["is_well"]
+    assert "AIRFLOW_CONN_SMTP_DEFAULT" in checks["mail"]["remedy"]
