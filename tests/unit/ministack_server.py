@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-MINISTACK = Path(__file__).parents[2] / ".venv-ministack" / "bin" / "ministack"
+from scanmill.local.program import STORE_COMMAND
+
 START_SECONDS = 20
 
 
@@ -24,7 +25,7 @@ def running_ministack(tmp_path: Path) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "ministack.log").open("ab") as log:
         server = subprocess.Popen(
-            [str(MINISTACK)],
+            STORE_COMMAND,
             env=_environment(folder, port),
             cwd=folder,
             stdin=subprocess.DEVNULL,

@@ -18,7 +18,11 @@ STORE = "store"
 AIRFLOW = ("api-server", "dag-processor", "scheduler", "triggerer")
 SERVICES = (STORE, "mail", "keeper", "watchdog")
 
-_MINISTACK_PYTHON = homes.REPOSITORY / ".venv-ministack" / "bin" / "python"
+STORE_COMMAND = (
+    str(homes.REPOSITORY / ".venv-ministack" / "bin" / "python"),
+    str(Path(__file__).with_name("ministack_main.py")),
+)
+"""The S3 server, in an environment of its own: it needs another botocore than Airflow does."""
 
 
 def main() -> None:
@@ -49,7 +53,7 @@ def _command(name: str) -> Callable[[Home], _Command]:
 
 
 def _store(home: Home) -> _Command:
-    return [str(_MINISTACK_PYTHON), "-m", "ministack"], {
+    return [*STORE_COMMAND], {
         "GATEWAY_PORT": os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2],
         "BIND_HOST": LOOPBACK,
         "MINISTACK_HOST": LOOPBACK,
