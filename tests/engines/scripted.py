@@ -71,16 +71,21 @@ def _recognition(text, confidence):
     return Recognition(words=words, seconds=0.01)
 
 
+def pixels_of(raster):
+    """Return the bytes of a page's file; a blank page has none."""
+    return b"" if raster.is_blank else Path(raster.path).read_bytes()
+
+
 class ScriptedEngine:
     """Reads what stands in the pixels of a `picture`; anything else has no words."""
 
     info = EngineInfo(name="scripted", version="1", model_sha256="0" * 64)
 
     def recognize(self, rasters):
-        return [self._read(Path(raster.path).read_bytes()) for raster in rasters]
+        return [self._read(pixels_of(raster)) for raster in rasters]
 
     def _read(self, pgm):
-        pixels = pgm.split(b"\n", 3)[3].partition(bytes([_PAPER]))[0]
+        pixels = pgm.split(b"\n", 3)[-1].partition(bytes([_PAPER]))[0]
         script = json.loads(pixels) if pixels.startswith(b"{") else {"text": "", "confidence": 0.0}
         return _recognition(**script)
 
@@ -114,7 +119,7 @@ class ReplayingEngine:
         self._lock = threading.Lock()
 
     def recognize(self, rasters):
-        digests = [hashlib.sha256(Path(r.path).read_bytes()).digest() for r in rasters]
+        digests = [hashlib.sha256(pixels_of(raster)).digest() for raster in rasters]
         new = {
             digest: raster
             for digest, raster in zip(digests, rasters, strict=True)

@@ -304,6 +304,14 @@ def test_again_makes_new_versions(run, installed, folder):
     assert len(list(installed.store.list_versions("landing/"))) == 4
 
 
+def test_two_files_never_become_one_key(run, installed, folder):
+    code, _, err = run("drop", folder / "a", folder / "b", "--collection", "scans")
+
+    assert code == 2
+    assert "scans/1.png" in err
+    assert keys(installed) == []
+
+
 def test_a_name_that_no_key_can_have_is_refused(run, installed, folder):
     bad = os.fsencode(folder) + b"/a/caf\xe9.png"
     os.close(os.open(bad, os.O_CREAT))

@@ -30,6 +30,7 @@ _MULTIPART_BYTES = 100_000_000  # below this the etag is the MD5 of the bytes
 def drop(paths: Sequence[Path], *, collection: str | None, again: bool) -> int:
     """Upload files or folders; the folders inside become labels."""
     files = list(_files(paths, collection))
+    _refuse_collisions(files)
     upload(open_mill(), files, again=again)
     return 0
 
@@ -75,6 +76,17 @@ def _files(paths: Sequence[Path], collection: str | None) -> Iterator[tuple[Path
         for file in sorted(root.rglob("*")) if root.is_dir() else [root]:
             if file.is_file():
                 yield file, f"{layout.LANDING}{name}/{_utf8(file.relative_to(folder))}"
+
+
+def _refuse_collisions(files: Sequence[tuple[Path, str]]) -> None:
+    """Two files must not become versions of one key: the first would count as overwritten."""
+    first: dict[str, Path] = {}
+    for path, key in files:
+        if first.setdefault(key, path) != path:
+            raise UsageError(
+                f"[{first[key]}] and [{path}] would both become [{key}]. Drop the folder that holds "
+                "their folders, or drop them into different collections."
+            )
 
 
 def _utf8(name: Path) -> str:
