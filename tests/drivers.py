@@ -227,14 +227,9 @@ class FragileStore(Store):
     def __init__(self, bucket, fuse):
         super().__init__(bucket)
         self._fuse = fuse
-        self._has_begun_docs = False
 
     def _put(self, key, body, content_type, **condition):
-        # Data Docs are some thirty pages of decoration: the first stands for them all.
-        is_decoration = "/docs/" in key
-        if not (is_decoration and self._has_begun_docs):
-            self._fuse.before_write()
-        self._has_begun_docs |= is_decoration
+        self._fuse.before_write()
         super()._put(key, body, content_type, **condition)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from scanmill.errors import RetryableError
 from scanmill.models import EngineInfo, Recognition, Word
 
 _WIDTH = 100
@@ -100,12 +99,15 @@ class NonsenseEngine(ScriptedEngine):
 
 
 class BrokenEngine(ScriptedEngine):
-    """Fails as an engine does whose disk is full."""
+    """Fails at every page, as on a full disk or with a bug."""
 
     info = EngineInfo(name="broken", version="1", model_sha256="2" * 64)
 
+    def __init__(self, error):
+        self._error = error
+
     def recognize(self, rasters):
-        raise RetryableError("No space left on device.")
+        raise self._error("as asked")
 
 
 class ReplayingEngine:

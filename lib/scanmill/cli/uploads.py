@@ -84,8 +84,8 @@ def _refuse_collisions(files: Sequence[tuple[Path, str]]) -> None:
     for path, key in files:
         if first.setdefault(key, path) != path:
             raise UsageError(
-                f"[{first[key]}] and [{path}] would both become [{key}]. Drop the folder that holds "
-                "their folders, or drop them into different collections."
+                f"[{first[key]}] and [{path}] would both become [{key}]. Drop the folder above "
+                "them, or give them different collections."
             )
 
 

@@ -125,7 +125,11 @@ class Stack:
 
 def load_stack(home: Home) -> Stack | None:
     """Return what was remembered, or None when the stack was never started."""
-    return Stack(**_load(home.stack_file)) if home.stack_file.exists() else None
+    if not home.stack_file.exists():
+        return None
+    known = {field.name for field in dataclasses.fields(Stack)}
+    remembered = _load(home.stack_file)  # perhaps by a version that remembered other things too
+    return Stack(**{name: value for name, value in remembered.items() if name in known})
 
 
 def save_stack(home: Home, stack: Stack) -> None:
