@@ -100,7 +100,9 @@ class Settings(BaseSettings):
         "",
         description="Where reports are read: prefix of the address in alerts; empty: `s3://`.",
     )
-    airflow_url: str = Field("", description="Where Airflow's pages are; shown in alerts.")
+    airflow_url: str = Field("", description="Where Airflow's pages and API are.")
+    airflow_user: str = Field("admin", description="Who we are at Airflow's API.")
+    airflow_password: SecretStr = Field(SecretStr(""), description="And our password there.")
     inbox_dir: Path | None = Field(
         None, description="Maildir of the embedded mail server, shown on the inbox page."
     )

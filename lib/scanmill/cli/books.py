@@ -6,7 +6,6 @@ import time
 
 import click
 
-from scanmill.cli import ringing
 from scanmill.cli.opening import open_mill
 from scanmill.cli.showing import people, print_json, show_findings, show_receipt, show_story
 from scanmill.cli.watching import watch_until_settled
@@ -75,7 +74,7 @@ def review(batch_id: str, *, verb: str | None, because: str) -> int:
     reviewing.decide(mill, batch_id, verb=decided, because=because, decided_by=getpass.getuser())
     if decided == "discard":
         people.print(f"Batch {batch_id} is discarded; its pages are withdrawn.")
-    elif ringing.ring_pages(batch_id):
+    elif reviewing.ring_for_build(mill, batch_id):
         people.print(f"Batch {batch_id} is released and on its way. See: ./scanmill wait")
     else:
         seconds = round(mill.settings.audit_seconds)

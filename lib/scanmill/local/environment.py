@@ -38,7 +38,7 @@ def build(home: Home, stack: Stack, secrets: Secrets) -> dict[str, str]:
     return {
         "SCANMILL_HOME": str(home.root),
         **_aws(stack, secrets),
-        **_scanmill(home, stack),
+        **_scanmill(home, stack, secrets),
         **_airflow(home, stack, secrets),
         **_timing(),
         **stack.settings,
@@ -100,7 +100,7 @@ def _aws(stack: Stack, secrets: Secrets) -> dict[str, str]:
     }
 
 
-def _scanmill(home: Home, stack: Stack) -> dict[str, str]:
+def _scanmill(home: Home, stack: Stack, secrets: Secrets) -> dict[str, str]:
     return {
         "SCANMILL_BUCKET": BUCKET,
         "SCANMILL_QUEUE_URL": f"{store_url(stack)}/{_ACCOUNT}/{QUEUE}",
@@ -108,6 +108,8 @@ def _scanmill(home: Home, stack: Stack) -> dict[str, str]:
         "SCANMILL_EXPECTATIONS_DIR": str(homes.REPOSITORY / "expectations"),
         "SCANMILL_INBOX_DIR": str(home.mail),
         "SCANMILL_AIRFLOW_URL": api_url(stack),
+        "SCANMILL_AIRFLOW_USER": ADMIN,
+        "SCANMILL_AIRFLOW_PASSWORD": secrets.admin_password,
         "SCANMILL_REPORT_URL": f"{api_url(stack)}/scanmill/reports/",
         "SCANMILL_ALERT_TO": "operators@localhost",
     }

@@ -4,13 +4,12 @@ import dataclasses
 import datetime as dt
 import smtplib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import boto3
-import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from scanmill import layout
+from scanmill.airflow_api import AirflowApi
 from scanmill.errors import ScanmillError
 from scanmill.ledger import outbox, receipts
 from scanmill.models import hash_id
@@ -21,6 +20,7 @@ from scanmill.steps.delivering import smtp_connection
 from scanmill.store import LostRaceError
 
 _TIMEOUT_SECONDS = 10
+_KEYED_ASSETS = ("image_batches", "pages", "dataset")
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 
@@ -50,7 +50,7 @@ def examine(mill: Mill) -> list[Result]:
     for name, look in parts.items():
         try:
             results += look(mill)
-        except (ScanmillError, BotoCoreError, ClientError, OSError, httpx.HTTPError) as error:
+        except (ScanmillError, BotoCoreError, ClientError, OSError) as error:
             results.append(Result(name=name, is_well=False, detail=str(error)))
     return results
 
@@ -157,13 +157,38 @@ def _airflow(mill: Mill) -> Iterator[Result]:
         detail = "SCANMILL_AIRFLOW_URL is not set: not examined"
         yield Result(name="Airflow", is_well=True, detail=detail)
         return
-    url = f"{mill.settings.airflow_url}/api/v2/monitor/health"
-    health: dict[str, Any] = httpx.get(url, timeout=_TIMEOUT_SECONDS).raise_for_status().json()
-    for name in _COMPONENTS:
-        state = (health.get(name) or {}).get("status") or "absent"
-        yield Result(
-            name=f"Airflow {name}",
-            is_well=state == "healthy",
-            detail=state,
-            remedy="./scanmill up starts what is missing; its log is in the logs folder",
-        )
+    with AirflowApi(mill.settings) as airflow:
+        health = airflow.health()
+        for name in _COMPONENTS:
+            state = (health.get(name) or {}).get("status") or "absent"
+            remedy = "./scanmill up starts what is missing; its log is in the logs folder"
+            is_well = state == "healthy"
+            yield Result(name=f"Airflow {name}", is_well=is_well, detail=state, remedy=remedy)
+        if mill.settings.queue_url:
+            yield _watcher(airflow)
+        yield _plain_schedules(airflow)
+
+
+def _watcher(airflow: AirflowApi) -> Result:
+    """A second declaration of the asset, without its watcher, would have taken it away."""
+    watchers = [watcher["name"] for watcher in airflow.asset("landing")["watchers"]]
+    return Result(
+        name="watcher",
+        is_well=bool(watchers),
+        detail=f"[{', '.join(watchers)}] listens to the queue" if watchers else "nobody listens",
+        remedy="Declare the asset landing nowhere else: import scanmill.orchestration.assets",
+    )
+
+
+def _plain_schedules(airflow: AirflowApi) -> Result:
+    """A DAG with a plain schedule on a keyed asset never runs, and nothing else says so."""
+    dag_ids = {
+        dag["dag_id"] for name in _KEYED_ASSETS for dag in airflow.asset(name)["scheduled_dags"]
+    }
+    deaf = sorted(d for d in dag_ids if not airflow.dag(d)["timetable_partitioned"])
+    return Result(
+        name="schedules",
+        is_well=not deaf,
+        detail=f"{', '.join(deaf)} will never run" if deaf else f"{len(dag_ids)} DAGs hear assets",
+        remedy="Use schedule=PartitionedAssetTimetable(assets=...) in place of schedule=[...]",
+    )

@@ -1,0 +1,71 @@
+"""Asks Airflow's REST API, as any client may; knows nothing of Airflow's code."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from scanmill.errors import RetryableError
+from scanmill.settings import Settings
+
+_TIMEOUT_SECONDS = 10
+
+
+class AirflowApi:
+    """One session with the Airflow that the settings name.
+
+    Whatever goes wrong on the way is a `RetryableError`: Airflow is away, or refuses us.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client = httpx.Client(base_url=settings.airflow_url, timeout=_TIMEOUT_SECONDS)
+
+    def __enter__(self) -> Self:
+        """Log in."""
+        login = {
+            "username": self._settings.airflow_user,
+            "password": self._settings.airflow_password.get_secret_value(),
+        }
+        token = self._ask("POST", "/auth/token", json=login)["access_token"]
+        self._client.headers["Authorization"] = f"Bearer {token}"
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def asset(self, name: str) -> dict[str, Any]:
+        """Return an asset: its watchers, its producers, and the DAGs scheduled on it."""
+        found = self._ask("GET", f"/api/v2/assets?name_pattern={name}&limit=100")
+        for asset in found["assets"]:
+            if asset["name"] == name:
+                return dict(asset)
+        raise RetryableError(f"Airflow knows no asset [{name}]; have its DAGs been parsed?")
+
+    def dag(self, dag_id: str) -> dict[str, Any]:
+        """Return a DAG."""
+        return self._ask("GET", f"/api/v2/dags/{dag_id}")
+
+    def health(self) -> dict[str, Any]:
+        """Return the state of every component."""
+        return self._ask("GET", "/api/v2/monitor/health")
+
+    def ring(self, asset_name: str, partition_key: str) -> None:
+        """Announce a partition of an asset."""
+        asset_id = self.asset(asset_name)["id"]
+        event = {"asset_id": asset_id, "partition_key": partition_key, "extra": {}}
+        self._ask("POST", "/api/v2/assets/events", json=event)
+
+    def _ask(self, verb: str, path: str, **body: Any) -> dict[str, Any]:
+        try:
+            answer = self._client.request(verb, path, **body).raise_for_status()
+        except httpx.HTTPError as error:
+            raise RetryableError(f"Airflow did not answer [{path}]: {error}") from error
+        content: dict[str, Any] = answer.json()
+        return content
