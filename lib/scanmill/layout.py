@@ -20,7 +20,8 @@ _BATCH_ID = re.compile(r"(?P<collection>.+)-(?P<sequence>\d{6})")
 def collection_of(key: str) -> str:
     """Return the collection that a landing key belongs to, as a name that is safe in addresses.
 
-    A folder whose name is not plain gets a readable stem and a hash, so that two never collide.
+    A folder whose name is not plain gets a readable stem, a tilde and a hash: no two collide, and
+    no plain name has a tilde.
     """
     folder, slash, _ = key.removeprefix(LANDING).partition("/")
     if not slash or not folder:
@@ -28,7 +29,7 @@ def collection_of(key: str) -> str:
     if _PLAIN_NAME.fullmatch(folder):
         return folder
     stem = re.sub(r"[^A-Za-z0-9]+", "-", folder).strip("-")[:40] or "collection"
-    return f"{stem}-{hash_id(folder)[:8]}"
+    return f"{stem}~{hash_id(folder)[:8]}"
 
 
 def relative_name(key: str) -> str:

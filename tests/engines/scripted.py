@@ -13,13 +13,14 @@ from scanmill.models import EngineInfo, Recognition, Word
 
 _WIDTH = 100
 _PAPER = 255  # no letter of the script: JSON in ASCII stays below 128
-_COMMON = (
+_TEXT = (
     "the pump and valve are made of steel with two flanges each one tested under high water "
     "pressure before it leaves our workshop please check every bolt seal bearing shaft motor "
     "spring cover plate filter ring screw washer lever handle wheel chain table number page "
     "drawing machine part order weight height width length year month week day hour minute power "
     "speed oil air gas heat cold left right upper lower inner outer front back side small large"
-).split()
+)
+_COMMON = _TEXT.split()
 
 
 def prose(seed, words=40):

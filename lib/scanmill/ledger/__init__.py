@@ -24,7 +24,13 @@ class Ledger:
     def __init__(self, url: str) -> None:
         """Open the ledger and migrate it if it is older than this program."""
         self._engine = _engine(url)
-        if self._revision() != HEAD:
+        revision = self._revision()
+        if revision is not None and revision > HEAD:
+            raise FatalError(
+                f"The ledger has schema [{revision}], this program knows [{HEAD}]. "
+                "Install the newer scanmill that wrote it."
+            )
+        if revision != HEAD:
             self._migrate()
 
     @contextlib.contextmanager

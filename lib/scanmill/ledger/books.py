@@ -124,14 +124,14 @@ def enter_verdict(
     columns = ("gate", "passed", "severity", "suite_sha256", "report")
     entry = {"batch_id": batch_id, "number": number} | {name: verdict[name] for name in columns}
     insert_new(connection, t.VERDICTS, [entry])
+    is_old = latest_number(connection, t.VERDICTS, batch_id) != number
+    if is_old or latest_number(connection, t.DECISIONS, batch_id) >= number:
+        return  # a decision has the number of the verdict that it is about
     before = (BatchState.PLANNED, BatchState.RECOGNIZED, BatchState.PASSED, BatchState.RELEASED)
     if verdict["passed"]:
         may_pass = (*before[:2], BatchState.HELD)  # held once, and judged by a mended suite
         _move_batch(connection, batch_id, BatchState.PASSED, only_from=may_pass)
         return
-    is_old = latest_number(connection, t.VERDICTS, batch_id) != number
-    if is_old or latest_number(connection, t.DECISIONS, batch_id) >= number:
-        return  # a decision has the number of the verdict that it is about
     _move_batch(connection, batch_id, BatchState.HELD, only_from=before)
     connection.execute(
         sa.update(t.PAGES)
@@ -146,7 +146,10 @@ def enter_verdict(
 def enter_decision(
     connection: Connection, batch_id: str, number: int, decision: Mapping[str, Any]
 ) -> None:
-    """Enter a person's decision on a held batch; a discarded one leaves the books as withdrawn."""
+    """Enter a person's decision on a held batch; a discarded one leaves the books as withdrawn.
+
+    The first decision on a verdict counts, and only while that verdict is the latest.
+    """
     entry = {
         "batch_id": batch_id,
         "number": number,
@@ -157,7 +160,11 @@ def enter_decision(
         "decided_at": dt.datetime.fromisoformat(decision["decided_at"]),
     }
     insert_new(connection, t.DECISIONS, [entry])
-    if decision["verb"] == "release":
+    first = _decided(connection, batch_id, number)
+    is_old = latest_number(connection, t.VERDICTS, batch_id) > number
+    if is_old or first != decision["verb"]:
+        return
+    if first == "release":
         _move_batch(connection, batch_id, BatchState.RELEASED, only_from=(BatchState.HELD,))
         return
     _move_batch(connection, batch_id, BatchState.DISCARDED, only_from=(BatchState.HELD,))
@@ -171,6 +178,13 @@ def enter_decision(
         .where(t.IMAGES.c.batch_id == batch_id, t.IMAGES.c.fate == ImageFate.DECODED)
         .values(fate=ImageFate.WITHDRAWN, reason=Reason.DISCARDED)
     )
+
+
+def _decided(connection: Connection, batch_id: str, number: int) -> str | None:
+    decisions = t.DECISIONS.c
+    same = sa.and_(decisions.batch_id == batch_id, decisions.number == number)
+    verb: str | None = connection.scalar(sa.select(decisions.verb).where(same))
+    return verb
 
 
 def enter_snapshot(
@@ -199,7 +213,7 @@ def _move_page(connection: Connection, row: Mapping[str, Any], snapshot: int) ->
         .where(
             pages.page_id == row["page_id"],
             sa.or_(pages.snapshot.is_(None), pages.snapshot < snapshot),
-            pages.fate != PageFate.WITHDRAWN,
+            pages.fate.not_in((PageFate.WITHDRAWN, PageFate.SUPERSEDED)),
         )
         .values(
             fate=row["fate"],

@@ -75,8 +75,13 @@ def folders_of(bodies: Sequence[str]) -> list[str]:
 
 def folders_to_list(events: Sequence[Mapping[str, Any]]) -> list[str] | None:
     """Return the folders that these events' payloads name; None: list everything."""
-    folders = {folder for event in events for folder in event["folders"]}
-    return sorted(folders) if 0 < len(folders) <= MOST_FOLDERS else None
+    named = sorted({folder for event in events for folder in event["folders"]})
+    folders = [folder for folder in named if not _is_within_another(folder, named)]
+    return folders if 0 < len(folders) <= MOST_FOLDERS else None
+
+
+def _is_within_another(folder: str, folders: Sequence[str]) -> bool:
+    return any(folder != other and folder.startswith(other) for other in folders)
 
 
 class _Queue(SharedStreamProducer):

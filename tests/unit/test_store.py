@@ -1,0 +1,276 @@
+"""The verbs of the store, on a real local S3 and on one that fails."""
+
+import concurrent.futures
+import socket
+import types
+
+import botocore.endpoint
+import pyarrow as pa
+import pytest
+
+from drivers import delete, drop, s3
+from engines.faulty_s3 import answering
+from scanmill.errors import FatalError, RetryableError
+from scanmill.store import (
+    LostRaceError,
+    ObjectDeniedError,
+    ObjectGoneError,
+    Store,
+    json_bytes,
+    parquet_bytes,
+)
+
+
+@pytest.fixture
+def store(mill):
+    return mill.store
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Let the client try again at once."""
+    monkeypatch.setattr(botocore.endpoint, "time", types.SimpleNamespace(sleep=lambda _: None))
+
+
+@pytest.fixture
+def store_that_fails(aws, impatient, monkeypatch):
+    """Return a context with a store that answers everything with one fault."""
+
+    def make(address):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        return Store("bucket")
+
+    return make
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def test_an_object_is_created_once_and_read_back(store):
+    assert store.create("a/ö b", b"first", content_type="text/plain") is True
+    assert store.read("a/ö b") == b"first"
+
+
+def test_an_object_is_never_created_over_another(store):
+    store.create("a", b"first")
+
+    with pytest.raises(LostRaceError):
+        store.create("a", b"second")
+
+    assert store.read("a") == b"first"
+
+
+def test_the_same_bytes_count_as_ours(store):
+    store.create("a", b"first")
+
+    assert store.create("a", b"first") is False
+
+
+def test_the_bytes_that_won_come_back(store):
+    assert store.create_first("a", b"first") == b"first"
+    assert store.create_first("a", b"second") == b"first"
+
+
+def test_of_many_creators_one_wins(store):
+    def create(number):
+        try:
+            return store.create("a", b"%d" % number)
+        except LostRaceError:
+            return False
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(create, range(8)))
+
+    assert results.count(True) == 1
+    assert store.read("a") == b"%d" % results.index(True)
+
+
+def test_a_swap_needs_the_etag_that_was_read(store):
+    store.swap("LATEST", b"one", etag=None)
+    _, etag = store.read_tagged("LATEST")
+
+    store.swap("LATEST", b"two", etag=etag)
+    with pytest.raises(LostRaceError):
+        store.swap("LATEST", b"three", etag=etag)
+
+    assert store.read("LATEST") == b"two"
+
+
+def test_a_first_swap_finds_that_somebody_was_there(store):
+    store.swap("LATEST", b"one", etag=None)
+
+    with pytest.raises(LostRaceError):
+        store.swap("LATEST", b"two", etag=None)
+
+
+def test_of_many_swaps_of_one_version_one_wins(store):
+    store.swap("LATEST", b"start", etag=None)
+    _, etag = store.read_tagged("LATEST")
+
+    def swap(number):
+        try:
+            store.swap("LATEST", b"%d" % number, etag=etag)
+        except LostRaceError:
+            return False
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(swap, range(8)))
+
+    assert results.count(True) == 1
+    assert store.read("LATEST") == b"%d" % results.index(True)
+
+
+def test_a_derived_object_is_written_by_whoever_comes_last(store):
+    store.put_derived("README.md", b"one", content_type="text/markdown")
+    store.put_derived("README.md", b"two", content_type="text/markdown")
+
+    assert store.read("README.md") == b"two"
+
+
+# --- reading and listing -------------------------------------------------------------------------
+
+
+def test_each_version_is_read_by_its_name(mill, store):
+    first, second = drop(mill, "a", b"first"), drop(mill, "a", b"second")
+
+    assert store.read("landing/a", version=first) == b"first"
+    assert store.read("landing/a", version=second) == b"second"
+
+
+def test_a_version_that_is_gone_is_told_apart_from_a_fault(mill, store):
+    version = drop(mill, "a", b"first")
+    drop(mill, "a", b"second")
+    delete(mill, "landing/a", version)
+
+    with pytest.raises(ObjectGoneError):
+        store.read("landing/a", version=version)
+
+
+def test_a_deleted_object_is_gone_and_its_versions_are_not(mill, store):
+    version = drop(mill, "a", b"first")
+    delete(mill, "landing/a")
+
+    with pytest.raises(ObjectGoneError):
+        store.read("landing/a")
+
+    assert not store.exists("landing/a")
+    assert store.read("landing/a", version=version) == b"first"
+
+
+def test_an_object_with_another_etag_is_not_read(mill, store):
+    drop(mill, "a", b"first")
+    _, etag = store.read_tagged("landing/a")
+    drop(mill, "a", b"second")
+
+    with pytest.raises(LostRaceError):
+        store.read("landing/a", etag=etag)
+
+
+def test_every_version_and_delete_marker_is_listed(mill, store):
+    versions = [drop(mill, "a", b"1"), drop(mill, "a", b"22")]
+    delete(mill, "landing/a")
+    other = drop(mill, "b c/ö", b"333")
+
+    listed = list(store.list_versions("landing/"))
+
+    found = {entry.version: entry for entry in listed if not entry.is_delete_marker}
+    assert set(found) == {*versions, other}
+    assert [found[version].size_bytes for version in (*versions, other)] == [1, 2, 3]
+    assert found[other].key == "landing/b c/ö"
+    assert [entry.key for entry in listed if entry.is_delete_marker] == ["landing/a"]
+    assert {entry.is_latest for entry in listed if entry.key == "landing/a"} == {True, False}
+
+
+def test_a_listing_goes_on_behind_its_first_page(mill, store):
+    for number in range(1005):
+        s3(mill).put_object(Bucket=store.bucket, Key=f"many/{number:04}", Body=b"")
+
+    assert len(list(store.list_keys("many/"))) == 1005
+    assert len(list(store.list_versions("many/"))) == 1005
+
+
+def test_a_bucket_says_whether_it_keeps_versions(new_mill):
+    assert new_mill().store.is_versioned()
+    assert not new_mill(is_versioned=False).store.is_versioned()
+
+
+# --- faults --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (404, "NoSuchKey", ObjectGoneError),
+        (404, "NoSuchVersion", ObjectGoneError),
+        (405, "MethodNotAllowed", ObjectGoneError),  # what S3 answers for a delete marker
+        (403, "AccessDenied", ObjectDeniedError),
+        (403, "InvalidObjectState", ObjectDeniedError),  # archived
+        (412, "PreconditionFailed", LostRaceError),
+        (409, "ConditionalRequestConflict", LostRaceError),
+        (404, "NoSuchBucket", FatalError),
+        (403, "InvalidAccessKeyId", FatalError),
+        (403, "SignatureDoesNotMatch", FatalError),
+        (500, "InternalError", RetryableError),
+        (503, "SlowDown", RetryableError),
+        (400, "RequestTimeout", RetryableError),
+    ],
+)
+def test_each_answer_of_the_store_means_one_thing(store_that_fails, status, code, expected):
+    with answering(status, code) as (address, _), pytest.raises(expected):
+        store_that_fails(address).read("a")
+
+
+@pytest.mark.parametrize("status", [500, 503])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda store: store.create("a", b""),
+        lambda store: store.swap("a", b"", etag="0"),
+        lambda store: store.exists("a"),
+        lambda store: list(store.list_keys("")),
+        lambda store: list(store.list_versions("")),
+        lambda store: store.is_versioned(),
+    ],
+    ids=["create", "swap", "exists", "list_keys", "list_versions", "is_versioned"],
+)
+def test_no_verb_blames_anything_but_the_store_for_its_faults(store_that_fails, verb, status):
+    with answering(status, "InternalError") as (address, requests):
+        store = store_that_fails(address)
+        with pytest.raises(RetryableError):
+            verb(store)
+
+    assert len(requests) > 1  # it was not given up at once
+
+
+def test_a_body_that_breaks_off_is_no_short_object(store_that_fails):
+    with answering(200, is_cut_off=True) as (address, _), pytest.raises(RetryableError):
+        store_that_fails(address).read("a")
+
+
+def test_a_store_that_does_not_answer_is_tried_again_later(store_that_fails):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound, but not listening
+        store = store_that_fails(f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        with pytest.raises(RetryableError):
+            store.read("a")
+
+
+# --- forms ---------------------------------------------------------------------------------------
+
+
+def test_the_same_content_gives_the_same_bytes():
+    table = pa.table({"a": [1, 2], "b": ["x", None]})
+
+    assert json_bytes({"a": 1, "b": "é"}) == json_bytes({"b": "é", "a": 1})
+    assert parquet_bytes(table) == parquet_bytes(table)
+
+
+def test_tables_come_back_with_their_metadata(store):
+    table = pa.table({"a": [1, 2]}).replace_schema_metadata({"log_url": "x"})
+    store.create("t", parquet_bytes(table))
+
+    found = store.read_table("t")
+
+    assert found.equals(table)
+    assert found.schema.metadata[b"log_url"] == b"x"
