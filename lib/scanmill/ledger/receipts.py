@@ -89,6 +89,15 @@ def latest_verdict(connection: Connection, batch_id: str) -> sa.RowMapping | Non
     return connection.execute(query.limit(1)).mappings().first()
 
 
+def batch_names(connection: Connection) -> dict[str, list[str]]:
+    """Return the batches of every collection, oldest first."""
+    names: dict[str, list[str]] = {}
+    query = sa.select(t.BATCHES.c.collection, t.BATCHES.c.batch_id)
+    for collection, batch_id in connection.execute(query.order_by(t.BATCHES.c.batch_id)):
+        names.setdefault(collection, []).append(batch_id)
+    return names
+
+
 def newest_sequence(connection: Connection, collection: str) -> int:
     """Return the number of a collection's newest known batch, 0 without any."""
     highest = sa.select(sa.func.max(t.BATCHES.c.sequence)).where(

@@ -1,5 +1,8 @@
 """Enters into the ledger what the bucket holds of a batch: after a crash, a loss, or a rebuild."""
 
+import logging
+from collections.abc import Iterable
+
 import pyarrow as pa
 
 from scanmill import layout
@@ -7,6 +10,8 @@ from scanmill.dataset import duplicates
 from scanmill.ledger import books, receipts
 from scanmill.steps import Mill
 from scanmill.store import ObjectGoneError
+
+log = logging.getLogger(__name__)
 
 
 def adopt_plan(mill: Mill, batch_id: str) -> bool:
@@ -42,13 +47,23 @@ def enter_part(mill: Mill, batch_id: str, slice_number: int, part: pa.Table) -> 
         books.enter_signatures(connection, collection_of(batch_id), signatures)
 
 
-def adopt_batch(mill: Mill, batch_id: str) -> None:
-    """Enter everything of a batch: plan, parts, verdicts, decisions and the fates of snapshots."""
-    adopt_plan(mill, batch_id)
-    for slice_number in _planned_slices(mill, batch_id):
-        adopt_part(mill, batch_id, slice_number)
-    _adopt_judgements(mill, batch_id)
-    adopt_snapshots(mill, collection_of(batch_id), since=0)
+def adopt_everything(mill: Mill) -> None:
+    """Enter every batch that the ledger knows once more, then every snapshot."""
+    with mill.ledger.reading() as connection:
+        batches = receipts.batch_names(connection)
+    for collection, batch_ids in batches.items():
+        adopt_batches(mill, collection, batch_ids)
+
+
+def adopt_batches(mill: Mill, collection: str, batch_ids: Iterable[str]) -> None:
+    """Enter plans, parts, verdicts and decisions of batches, then the fates of all snapshots."""
+    for batch_id in batch_ids:
+        log.info("entering again batch=%s", batch_id)
+        adopt_plan(mill, batch_id)
+        for slice_number in _planned_slices(mill, batch_id):
+            adopt_part(mill, batch_id, slice_number)
+        _adopt_judgements(mill, batch_id)
+    adopt_snapshots(mill, collection, since=0)
 
 
 def _planned_slices(mill: Mill, batch_id: str) -> range:

@@ -13,15 +13,12 @@ from scanmill.ledger import outbox, receipts
 from scanmill.ledger import tables as t
 from scanmill.models import Finding
 from scanmill.steps import Mill
-from scanmill.steps.adopting import adopt_batch
+from scanmill.steps.adopting import adopt_everything
 from scanmill.steps.auditing import audit
 from scanmill.steps.building import catch_up, write_card
 from scanmill.store import ObjectGoneError
 
 log = logging.getLogger(__name__)
-
-_FROM_THE_BUCKET = {"no_ledger_row", "no_page_row", "imbalance", "unknown_dataset_row"}
-"""Findings that entering the bucket's objects again can mend."""
 
 
 def heal(mill: Mill) -> int:
@@ -34,10 +31,9 @@ def heal(mill: Mill) -> int:
         latest = receipts.latest_audit(connection)
     before = [Finding(**finding) for finding in latest["findings"]] if latest else audit(mill)
     _finish_publishing(mill)
-    if {finding.kind for finding in before} & _FROM_THE_BUCKET:
-        _adopt_everything(mill)
     if not before:
         return 0
+    adopt_everything(mill)
     left = audit(mill)
     if left:
         tell(mill, left)
@@ -53,15 +49,6 @@ def tell(mill: Mill, findings: Sequence[Finding]) -> None:
     message = alerts.books_do_not_balance(findings=findings)
     with mill.ledger.writing() as connection:
         outbox.post(connection, **dataclasses.asdict(message))
-
-
-def _adopt_everything(mill: Mill) -> None:
-    with mill.ledger.reading() as connection:
-        query = sa.select(t.BATCHES.c.batch_id).order_by(t.BATCHES.c.batch_id)
-        batch_ids = list(connection.scalars(query))
-    for batch_id in batch_ids:
-        log.info("entering again batch=%s", batch_id)
-        adopt_batch(mill, batch_id)
 
 
 def _finish_publishing(mill: Mill) -> None:

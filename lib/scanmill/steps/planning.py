@@ -15,7 +15,7 @@ from scanmill.ledger import books, receipts
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState, Image, ImageFate, Reason, generation
 from scanmill.steps import Mill
-from scanmill.steps.adopting import adopt_batch, adopt_plan
+from scanmill.steps.adopting import adopt_batches, adopt_plan
 from scanmill.store import Listed, LostRaceError, parquet_bytes
 
 log = logging.getLogger(__name__)
@@ -219,11 +219,14 @@ def _adopt_forgotten(mill: Mill, collection: str, unseen: Sequence[Landed]) -> N
     with mill.ledger.reading() as connection:
         candidates = list(connection.scalars(query.order_by(batches.batch_id)))
     missing = {one.image.image_id for one in unseen}
+    lost = []
     for batch_id in candidates:
         plan = mill.store.read_table(layout.plan(batch_id))
         if missing.intersection(plan["image_id"].to_pylist()):
             log.warning("batch=%s holds images that the ledger had lost", batch_id)
-            adopt_batch(mill, batch_id)
+            lost.append(batch_id)
+    if lost:
+        adopt_batches(mill, collection, lost)
 
 
 def _plan_table(landed: Sequence[Landed], slice_images: int) -> pa.Table:
