@@ -198,6 +198,7 @@ _NOTHING_PUBLISHED = Manifest(
     fates="",
     shards=(),
     labels=(),
+    metadata=(),
     salt="",
     validation_share=0,
     test_share=0,

@@ -114,7 +114,7 @@ def nothing_readable(
         _list("What to do", remedies),
         _files(files),
         f"Report:\n  {_safe(report_address, limit=500)}",
-        f"When the cause is mended:\n  ./scanmill reprocess --batch {_word(batch)}",
+        "When the cause is mended:\n  ./scanmill drop FOLDER --again",
     )
     subject = f"[scanmill] {batch}: not one of {_count(images, 'image')} could be read"
     return _message("nothing_readable", batch, subject=subject, text=text)
@@ -143,6 +143,22 @@ def run_failed(
     )
     subject = f"[scanmill] {dag_id} failed on {about}"
     return _message("run_failed", f"{dag_id}:{about}", subject=subject, text=text)
+
+
+def images_pending(*, batches: Mapping[str, int], seconds: float) -> Message:
+    """Say that images wait longer than the settings allow; the same batches make the same key."""
+    total = sum(batches.values())
+    waiting = [f"{_count(n, 'image')} of {_safe(batch)}" for batch, n in sorted(batches.items())]
+    text = _join(
+        f"{_count(total, 'image')} landed more than {seconds:g} s ago and "
+        f"{'is' if total == 1 else 'are'} still not read. Nothing is lost: they are still pending.",
+        _list("Waiting", waiting),
+        "Type:\n"
+        "  ./scanmill doctor    is everything there that it needs\n"
+        "  ./scanmill status    where every image is",
+    )
+    subject = f"[scanmill] {_count(total, 'image')} pending for too long"
+    return _message("images_pending", hash_id(*sorted(batches)), subject=subject, text=text)
 
 
 def books_do_not_balance(*, findings: Sequence[Finding]) -> Message:

@@ -115,9 +115,10 @@ def generation(etag: str, size_bytes: int, number: int) -> str:
     return f"{etag}-{size_bytes}-g{number}"
 
 
-def is_generation(version: str) -> bool:
-    """Tell whether a version is one that we counted ourselves."""
-    return re.search(r"-\d+-g\d+$", version) is not None
+def generation_etag(version: str) -> str | None:
+    """Return the etag in a version that we counted ourselves, None for a version of the store's."""
+    match = re.fullmatch(r"(.+)-\d+-g\d+", version)
+    return match[1] if match else None
 
 
 def hash_id(*parts: str) -> str:

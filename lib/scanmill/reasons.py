@@ -80,7 +80,7 @@ hints: Mapping[Reason, Hint] = types.MappingProxyType(
             "The file or the page is larger than the limit.",
             "A scan at far too high a resolution, or a small file that unpacks to a huge picture.",
             "Scan at 300 dpi, or raise SCANMILL_MAX_PIXELS, SCANMILL_MAX_SIDE_PX or "
-            "SCANMILL_MAX_OBJECT_BYTES and reprocess.",
+            "SCANMILL_MAX_OBJECT_BYTES, and drop it again.",
         ),
         Reason.IMAGE_TOO_SMALL: Hint(
             "The page is too small to hold readable text.",
@@ -90,7 +90,7 @@ hints: Mapping[Reason, Hint] = types.MappingProxyType(
         Reason.TOO_MANY_FRAMES: Hint(
             "The image holds more pages than the limit.",
             "A whole archive scanned into one TIFF, or a file made to do harm.",
-            "Split the file, or raise SCANMILL_MAX_FRAMES and reprocess.",
+            "Split the file, or raise SCANMILL_MAX_FRAMES and drop it again.",
         ),
         Reason.FRAMES_UNREADABLE: Hint(
             "The pages from here on cannot be reached: the chain inside the file is broken.",
@@ -105,12 +105,12 @@ hints: Mapping[Reason, Hint] = types.MappingProxyType(
         Reason.DECODER_TIMEOUT: Hint(
             "Opening the image took longer than allowed.",
             "A huge or damaged file, or one made to waste time.",
-            "Save it again at 300 dpi, or raise SCANMILL_PAGE_CPU_SECONDS and reprocess.",
+            "Save it again at 300 dpi, or raise SCANMILL_PAGE_CPU_SECONDS and drop it again.",
         ),
         Reason.ENGINE_ERROR: Hint(
             "The OCR engine refused the page.",
             "A language that is not installed, or a page of an odd shape.",
-            "Run `./scanmill doctor`, then reprocess with other settings.",
+            "Run `./scanmill doctor`, then drop it again.",
         ),
         Reason.ENGINE_CRASH: Hint(
             "The OCR engine crashed on this page.",
@@ -125,12 +125,12 @@ hints: Mapping[Reason, Hint] = types.MappingProxyType(
         Reason.INCOMPLETE_OUTPUT: Hint(
             "The engine's answer did not speak of this page, or not of all of it.",
             "A full disk, or an engine that was stopped half-way.",
-            "Check the free disk space, then reprocess.",
+            "Check the free disk space, then drop it again.",
         ),
         Reason.OBJECT_UNREADABLE: Hint(
             "The store does not hand out this object, while it hands out others.",
             "No right to read it, a key of another owner, or an archived storage class.",
-            "Grant the right or restore the object, then reprocess.",
+            "Grant the right or restore the object, then drop it again.",
         ),
         Reason.BAD_METADATA: Hint(
             "The collection's metadata file cannot be understood.",
@@ -145,7 +145,7 @@ hints: Mapping[Reason, Hint] = types.MappingProxyType(
         Reason.INTERNAL_ERROR: Hint(
             "Scanmill itself failed on this image, twice, where its mates went through.",
             "A fault in Scanmill.",
-            "Report it with the detail shown here; after an update, reprocess.",
+            "Report it with the detail shown here; after an update, drop it again.",
         ),
         Reason.OVERWRITTEN: Hint(
             "A newer file took its place under the same key.",
@@ -175,18 +175,19 @@ hints: Mapping[Reason, Hint] = types.MappingProxyType(
         Reason.NO_TEXT: Hint(
             "Something is on the page, but no word was found.",
             "A photograph, a drawing without words, or print that is too pale.",
-            "If it holds text, scan it darker or reprocess with --psm 11.",
+            "If it holds text, scan it darker, or set SCANMILL_OCR_PSM=11 and drop it again.",
         ),
         Reason.LOW_CONFIDENCE: Hint(
             "The engine itself does not trust what it read.",
             "A poor or tilted scan, handwriting, or another script.",
-            "Scan it again at 300 dpi, or reprocess with --lang for its language.",
+            "Scan it again at 300 dpi, or add its language to SCANMILL_OCR_LANGUAGES and drop it "
+            "again.",
         ),
         Reason.UNKNOWN_WORDS: Hint(
             "Hardly any of the words is in a word list.",
             "Another language, a page of codes only, or letters guessed from noise.",
             "Add its language to SCANMILL_WORD_LANGUAGES, or lower the number in row_rules.json; "
-            "then reprocess.",
+            "then drop it again.",
         ),
         Reason.SAME_TEXT: Hint(
             "Its text is the same as that of a page in the dataset.",
@@ -211,7 +212,7 @@ hints: Mapping[Reason, Hint] = types.MappingProxyType(
         Reason.DISCARDED: Hint(
             "A person decided that this batch is not published.",
             "`./scanmill review BATCH --discard`.",
-            "Upload the files again, or reprocess the batch with other settings.",
+            "Drop the files again: `./scanmill drop FOLDER --again`.",
         ),
     }
 )

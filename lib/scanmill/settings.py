@@ -1,11 +1,18 @@
 """Every setting, read once at the edge from `SCANMILL_*` and passed down."""
 
+import difflib
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from scanmill.errors import FatalError
+
+PREFIX = "SCANMILL_"
+_NO_SETTINGS = {"SCANMILL_HOME", "SCANMILL_STACK", "SCANMILL_PROGRAM", "SCANMILL_REAL_SCANS"}
+"""Variables that mark the local stack and its processes, or are the tests' own."""
 
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -18,7 +25,27 @@ class Settings(BaseSettings):
     `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, or a profile.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SCANMILL_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the settings from the environment.
+
+        Raises:
+            FatalError: one is misspelt or has a value that it cannot have.
+        """
+        known = {f"{PREFIX}{name}".upper() for name in cls.model_fields} | _NO_SETTINGS
+        for name in sorted(name for name in os.environ if name.startswith(PREFIX)):
+            if name not in known:
+                like = difflib.get_close_matches(name, known, n=1)
+                hint = f"Did you mean [{like[0]}]?" if like else "See the table in the README."
+                raise FatalError(f"There is no setting [{name}]. {hint}")
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            name = "_".join(map(str, first["loc"])).upper()
+            raise FatalError(f"The setting [{name}] is wrong: {first['msg']}.") from error
 
     bucket: str = Field("scanmill", description="The one bucket that holds everything.")
     ledger_url: str = Field(

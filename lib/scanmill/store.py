@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from scanmill.errors import FatalError, RetryableError, ScanmillError
+from scanmill.models import generation_etag
 
 _GONE = {"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed"}
 _DENIED = {"AccessDenied", "InvalidObjectState", "403"}
@@ -31,6 +32,10 @@ class ObjectGoneError(ScanmillError):
 
 class ObjectDeniedError(ScanmillError):
     """The store refuses to hand out this object: forbidden or archived."""
+
+
+class NotATableError(FatalError):
+    """Bytes of ours that were altered behind our back."""
 
 
 class LostRaceError(ScanmillError):
@@ -69,16 +74,25 @@ class Store:
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def read(self, key: str, *, version: str | None = None, etag: str | None = None) -> bytes:
-        """Return the bytes of an object: of this version, or only if it still has this etag.
+    def read(self, key: str) -> bytes:
+        """Return the bytes of an object.
 
         Raises:
             ObjectGoneError: it is not there.
-            LostRaceError: it has another etag by now.
             ObjectDeniedError: it is there, but not for us.
             RetryableError: the store failed.
         """
-        return self._read(key, version=version, etag=etag)[0]
+        return self._read(key)[0]
+
+    def read_version(self, key: str, version: str) -> bytes:
+        """Return the bytes of exactly this version of an object.
+
+        Raises as `read` does, and also:
+            LostRaceError: the bucket keeps no versions, and the object is another by now.
+        """
+        etag = generation_etag(version)
+        wanted = {"IfMatch": etag} if etag else {"VersionId": version}
+        return self._read(key, **wanted)[0]
 
     def read_tagged(self, key: str) -> tuple[bytes, str]:
         """Return the bytes and the etag that `swap` wants to see again."""
@@ -90,8 +104,15 @@ class Store:
         return content
 
     def read_table(self, key: str) -> pa.Table:
-        """Return the Parquet table kept at this key."""
-        return pq.read_table(pa.BufferReader(self.read(key)))
+        """Return the Parquet table kept at this key.
+
+        Raises as `read` does, and also:
+            NotATableError: its bytes are no Parquet.
+        """
+        try:
+            return pq.read_table(pa.BufferReader(self.read(key)))
+        except pa.ArrowInvalid as error:
+            raise NotATableError(f"[{key}] is no table any more: {error}") from error
 
     def exists(self, key: str) -> bool:
         """Tell whether an object is there."""
@@ -101,11 +122,7 @@ class Store:
             return False
         return True
 
-    def _read(
-        self, key: str, *, version: str | None = None, etag: str | None = None
-    ) -> tuple[bytes, str]:
-        wanted = {"VersionId": version} if version else {}
-        wanted |= {"IfMatch": etag} if etag else {}
+    def _read(self, key: str, **wanted: str) -> tuple[bytes, str]:
         answer = self._call("get_object", Key=key, **wanted)
         try:
             return answer["Body"].read(), answer["ETag"]

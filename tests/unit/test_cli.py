@@ -331,7 +331,8 @@ def test_doctor_says_what_is_missing_and_what_to_do(run, published):
     checks = {check["name"]: check for check in json.loads(out)["checks"]}
 
     assert code == 1
-    assert checks["conditional writes"]["is_well"]
+    assert checks["If-None-Match"]["is_well"]
+    assert checks["If-Match"]["is_well"]
     assert checks["bucket versioning"]["is_well"]
     assert not checks["mail"]["is_well"]
     assert "AIRFLOW_CONN_SMTP_DEFAULT" in checks["mail"]["remedy"]

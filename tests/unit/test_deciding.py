@@ -19,9 +19,9 @@ def alike(*groups, reason=Reason.SAME_TEXT):
     }
 
 
-def decided(rows, *, leaving=(), stale=(), likeness=None, broken=None):
+def decided(rows, *, replaced=(), stale=(), likeness=None, broken=None):
     """Return (fate, reason, original) by page id."""
-    build = Build(rows=rows, leaving=leaving, stale_images=stale, likeness=likeness or {})
+    build = Build(rows=rows, replaced=replaced, stale_images=stale, likeness=likeness or {})
     fates = decide(build, rule_broken_by=lambda row: (broken or {}).get(row["page_id"]))
     assert len({fate["page_id"] for fate in fates}) == len(fates)
     return {
@@ -90,7 +90,7 @@ def test_a_duplicate_is_nobodys_original():
 
 def test_a_page_that_leaves_is_superseded_and_nobodys_original():
     old, new = page("a", image="a-v1"), page("a2", image="a-v2")
-    fates = decided([new], leaving=[old], likeness=alike(["a#1", "a2#1"]))
+    fates = decided([new], replaced=[old], likeness=alike(["a#1", "a2#1"]))
 
     assert fates == {
         "a#1": (PageFate.SUPERSEDED, Reason.OVERWRITTEN, None),
@@ -101,7 +101,9 @@ def test_a_page_that_leaves_is_superseded_and_nobodys_original():
 def test_when_an_original_leaves_its_first_duplicate_takes_its_place():
     orphans = [page("c"), page("b")]
     fates = decided(
-        orphans, leaving=[page("a")], likeness=alike(["a#1", "b#1", "c#1"], reason=Reason.NEAR_TEXT)
+        orphans,
+        replaced=[page("a")],
+        likeness=alike(["a#1", "b#1", "c#1"], reason=Reason.NEAR_TEXT),
     )
 
     assert fates["b#1"] == PUBLISHED

@@ -11,8 +11,10 @@ import pytest
 from drivers import delete, drop, s3
 from engines.faulty_s3 import answering
 from scanmill.errors import FatalError, RetryableError
+from scanmill.models import generation
 from scanmill.store import (
     LostRaceError,
+    NotATableError,
     ObjectDeniedError,
     ObjectGoneError,
     Store,
@@ -134,8 +136,8 @@ def test_a_derived_object_is_written_by_whoever_comes_last(store):
 def test_each_version_is_read_by_its_name(mill, store):
     first, second = drop(mill, "a", b"first"), drop(mill, "a", b"second")
 
-    assert store.read("landing/a", version=first) == b"first"
-    assert store.read("landing/a", version=second) == b"second"
+    assert store.read_version("landing/a", first) == b"first"
+    assert store.read_version("landing/a", second) == b"second"
 
 
 def test_a_version_that_is_gone_is_told_apart_from_a_fault(mill, store):
@@ -144,7 +146,7 @@ def test_a_version_that_is_gone_is_told_apart_from_a_fault(mill, store):
     delete(mill, "landing/a", version)
 
     with pytest.raises(ObjectGoneError):
-        store.read("landing/a", version=version)
+        store.read_version("landing/a", version)
 
 
 def test_a_deleted_object_is_gone_and_its_versions_are_not(mill, store):
@@ -155,16 +157,21 @@ def test_a_deleted_object_is_gone_and_its_versions_are_not(mill, store):
         store.read("landing/a")
 
     assert not store.exists("landing/a")
-    assert store.read("landing/a", version=version) == b"first"
+    assert store.read_version("landing/a", version) == b"first"
 
 
-def test_an_object_with_another_etag_is_not_read(mill, store):
+def test_a_generation_that_was_overwritten_is_not_read_as_the_old_one(new_mill):
+    mill = new_mill(is_versioned=False)
     drop(mill, "a", b"first")
-    _, etag = store.read_tagged("landing/a")
-    drop(mill, "a", b"second")
+    (listed,) = mill.store.list_versions("landing/")
+    version = generation(listed.etag, listed.size_bytes, 1)
+    first = mill.store.read_version("landing/a", version)
+    drop(mill, "a", b"other")
 
     with pytest.raises(LostRaceError):
-        store.read("landing/a", etag=etag)
+        mill.store.read_version("landing/a", version)
+
+    assert first == b"first"
 
 
 def test_every_version_and_delete_marker_is_listed(mill, store):
@@ -246,6 +253,13 @@ def test_no_verb_blames_anything_but_the_store_for_its_faults(store_that_fails, 
 def test_a_body_that_breaks_off_is_no_short_object(store_that_fails):
     with answering(200, is_cut_off=True) as (address, _), pytest.raises(RetryableError):
         store_that_fails(address).read("a")
+
+
+def test_bytes_that_are_no_table_any_more_are_named(store):
+    store.create("t", b"rotten")
+
+    with pytest.raises(NotATableError, match=r"\[t\]"):
+        store.read_table("t")
 
 
 def test_a_store_that_does_not_answer_is_tried_again_later(store_that_fails):

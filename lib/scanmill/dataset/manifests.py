@@ -25,6 +25,14 @@ class Shard:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataFile:
+    """The version of a metadata file that a build took labels and documents from."""
+
+    key: str
+    version: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One version of a dataset: exactly which shards it consists of, and which build made it."""
 
@@ -38,6 +46,7 @@ class Manifest:
     """Path of the fates that the build decided."""
     shards: tuple[Shard, ...]
     labels: tuple[str, ...]
+    metadata: tuple[MetadataFile, ...]
     salt: str
     validation_share: float
     test_share: float
@@ -72,6 +81,7 @@ class Manifest:
         fields = {field.name: content[field.name] for field in dataclasses.fields(cls)}
         fields["shards"] = tuple(Shard(**shard) for shard in content["shards"])
         fields["labels"] = tuple(content["labels"])
+        fields["metadata"] = tuple(MetadataFile(**file) for file in content["metadata"])
         return cls(**fields)
 
 

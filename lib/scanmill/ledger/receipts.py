@@ -168,8 +168,8 @@ def duplicates_of(connection: Connection, page_ids: Sequence[str]) -> Sequence[s
     return connection.execute(_PAGES_WITH_SLICE.where(where)).mappings().all()
 
 
-def pages_leaving(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
-    """Return the published pages of images that have a newer, decoded version in this batch."""
+def pages_replaced(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
+    """Return the settled pages of images that have a newer, decoded version in this batch."""
     old, new = t.IMAGES, t.IMAGES.alias("new")
     newer = sa.and_(*_same_key_later(old, new), new.c.batch_id == batch_id)
     where = sa.and_(t.PAGES.c.fate == PageFate.PUBLISHED, sa.exists().where(newer, *_decoded(new)))
@@ -198,6 +198,8 @@ def metadata_files(connection: Connection, collection: str) -> Sequence[sa.RowMa
     query = sa.select(images).where(is_metadata, ~sa.exists().where(newer))
     return connection.execute(query.order_by(images.c.key)).mappings().all()
 
+
+_SETTLED = (PageFate.PUBLISHED, PageFate.DUPLICATE, PageFate.REJECTED, PageFate.QUARANTINED)
 
 _PAGES_WITH_SLICE = sa.select(t.PAGES, t.IMAGES.c.slice, t.IMAGES.c.key).join(
     t.IMAGES, t.IMAGES.c.image_id == t.PAGES.c.image_id

@@ -9,7 +9,7 @@ from airflow.sdk import Asset, AssetWatcher
 from scanmill.orchestration.trigger import LandingTrigger
 from scanmill.settings import Settings
 
-_SETTINGS = Settings()
+_SETTINGS = Settings.load()
 _GROUP = "scanmill"
 
 

@@ -10,7 +10,7 @@ from scanmill.errors import FatalError, RetryableError
 from scanmill.orchestration.alerting import tell_of_failed_run, tell_of_failed_task
 from scanmill.settings import Settings
 
-_SETTINGS = Settings()
+_SETTINGS = Settings.load()
 _RETRY_DELAY = dt.timedelta(seconds=_SETTINGS.retry_seconds)
 
 RETRY_POLICY = ExceptionRetryPolicy(

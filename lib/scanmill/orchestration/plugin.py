@@ -60,7 +60,7 @@ def _application() -> Any:
     from scanmill.web.app import create_app  # noqa: PLC0415
 
     # Plugin pages are public unless they ask for the user themselves.
-    app = create_app(guard=get_user, settings=Settings())
+    app = create_app(guard=get_user, settings=Settings.load())
     app.add_exception_handler(HTTPException, _send_to_login)
     return app
 

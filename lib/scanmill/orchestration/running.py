@@ -44,4 +44,4 @@ class ReportLink(BaseOperatorLink):
         from scanmill.steps.reporting import url  # noqa: PLC0415
 
         batch_id = ti_key.get_template_context()["dag_run"].partition_key
-        return url(Settings(), batch_id, self._gate)
+        return url(Settings.load(), batch_id, self._gate)

@@ -101,19 +101,10 @@ def next_steps(data: "ReportData") -> list[Step]:
         steps = [
             Step(command=f'{review} --release --because "..."', does="Publish it after all"),
             Step(command=f'{review} --discard --because "..."', does="Leave it out for good"),
-            Step(
-                command=f"./scanmill reprocess --batch {batch} --psm 6",
-                does="Read it again with other settings (--psm, --lang, --engine)",
-            ),
         ]
     if data.quarantined:
-        reason = quarantine_groups(data.quarantined)[0].reason
-        steps.append(
-            Step(
-                command=f"./scanmill reprocess --reason {reason}",
-                does="Try the quarantined ones again, once the cause is mended",
-            )
-        )
+        again = "./scanmill drop FOLDER --again"
+        steps.append(Step(command=again, does="Upload the mended files as new versions"))
     steps.append(Step(command="./scanmill trace KEY", does="See the whole story of one image"))
     return steps
 

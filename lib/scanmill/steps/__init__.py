@@ -19,7 +19,7 @@ class Mill:
     @classmethod
     def from_settings(cls, settings: Settings | None = None) -> Self:
         """Open the bucket and the ledger that the settings name."""
-        settings = settings or Settings()
+        settings = settings or Settings.load()
         return cls(
             settings=settings, store=Store(settings.bucket), ledger=Ledger(settings.ledger_url)
         )

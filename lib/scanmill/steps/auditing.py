@@ -22,9 +22,9 @@ from sqlalchemy.engine import Connection
 from scanmill import layout
 from scanmill.ledger import receipts
 from scanmill.ledger import tables as t
-from scanmill.models import Finding, ImageFate, PageFate
+from scanmill.models import BatchState, Finding, ImageFate, PageFate
 from scanmill.steps import Mill
-from scanmill.store import ObjectGoneError
+from scanmill.store import NotATableError, ObjectGoneError
 
 Row = dict[str, Any]
 
@@ -38,6 +38,8 @@ class _Books:
     batches: list[Row]
     parts: set[tuple[str, int]]
     snapshots: list[Row]
+    verdicts: dict[str, int]
+    """The number of every batch's latest verdict."""
     imbalances: list[str]
 
 
@@ -46,7 +48,7 @@ def audit(mill: Mill) -> list[Finding]:
     start = time.monotonic()
     with mill.ledger.reading() as connection:
         books = _read_books(connection)
-    checks = (_balance, _landing, _plans, _parts, _quarantine, _snapshots)
+    checks = (_balance, _landing, _plans, _decisions, _parts, _quarantine, _snapshots)
     findings = [finding for check in checks for finding in check(mill, books)]
     findings.sort(key=lambda finding: (not finding.is_lost, finding.kind, finding.subject))
     result = {
@@ -71,6 +73,10 @@ def _read_books(connection: Connection) -> _Books:
         batches=rows(t.BATCHES),
         parts={(row["batch_id"], row["slice"]) for row in rows(t.PARTS)},
         snapshots=[dict(row) for row in receipts.latest_snapshots(connection)],
+        verdicts={
+            row["batch_id"]: row["number"]
+            for row in sorted(rows(t.VERDICTS), key=lambda row: row["number"])
+        },
         imbalances=receipts.imbalances(images, pages),
     )
 
@@ -108,14 +114,24 @@ def _plans(mill: Mill, books: _Books) -> Iterator[Finding]:
         address = layout.plan(batch["batch_id"])
         try:
             plan = mill.store.read_table(address)
-        except ObjectGoneError:
-            detail = f"the plan of {batch['image_count']} images is gone"
+        except (ObjectGoneError, NotATableError):
+            detail = f"the plan of {batch['image_count']} images cannot be read"
             yield Finding(kind="no_plan", subject=address, detail=detail, is_lost=True)
             continue
         for row in plan.select(["image_id", "key"]).to_pylist():
             if row["image_id"] not in books.images:
                 detail = f"planned in [{batch['batch_id']}] as image [{row['image_id']}]"
                 yield Finding(kind="no_ledger_row", subject=row["key"], detail=detail, is_lost=True)
+
+
+def _decisions(mill: Mill, books: _Books) -> Iterator[Finding]:
+    """What a person decided and the books do not know."""
+    for batch in books.batches:
+        if batch["state"] == BatchState.HELD:
+            address = layout.decision(batch["batch_id"], books.verdicts[batch["batch_id"]])
+            if mill.store.exists(address):
+                detail = f"[{address}] was decided and not entered"
+                yield Finding(kind="no_decision", subject=batch["batch_id"], detail=detail)
 
 
 # --- parts ---------------------------------------------------------------------------------------
@@ -129,7 +145,7 @@ def _parts(mill: Mill, books: _Books) -> Iterator[Finding]:
         address = layout.part(batch_id, slice_number)
         try:
             part = mill.store.read_table(address)
-        except ObjectGoneError:
+        except (ObjectGoneError, NotATableError):
             detail = "the ledger says that this slice was read"
             yield Finding(kind="no_part", subject=address, detail=detail, is_lost=True)
             continue
@@ -215,10 +231,13 @@ def _snapshot(mill: Mill, snapshot: Row, published: set[str]) -> Iterator[Findin
     folder = layout.dataset(snapshot["collection"])
     try:
         manifest = mill.store.read_json(folder + snapshot["manifest"])
-        mill.store.read(folder + layout.LATEST)
+        current = mill.store.read_json(folder + mill.store.read(folder + layout.LATEST).decode())
     except ObjectGoneError as error:
         yield Finding(kind="no_snapshot", subject=folder, detail=str(error), is_lost=True)
         return
+    if current["version"] < manifest["version"]:
+        detail = f"LATEST names {current['version']}, {manifest['version']} was published"
+        yield Finding(kind="stale_pointer", subject=folder, detail=detail, is_lost=True)
     rows: Counter[str] = Counter()
     for shard in manifest["shards"]:
         try:
@@ -230,8 +249,10 @@ def _snapshot(mill: Mill, snapshot: Row, published: set[str]) -> Iterator[Findin
             )
             continue
         if hashlib.sha256(content).hexdigest() != shard["sha256"]:
-            detail = "its bytes are not those of the manifest"
-            yield Finding(kind="altered_shard", subject=folder + shard["path"], detail=detail)
+            detail = f"its {shard['rows']} rows are not those of the manifest"
+            subject = folder + shard["path"]
+            yield Finding(kind="altered_shard", subject=subject, detail=detail, is_lost=True)
+            continue
         page_ids = pq.read_table(pa.BufferReader(content), columns=["page_id"])["page_id"]
         rows.update(page_ids.to_pylist())
     yield from _rows(folder, rows, published)

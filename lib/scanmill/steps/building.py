@@ -13,12 +13,11 @@ import tenacity
 
 from scanmill import __version__, layout, schema
 from scanmill.dataset import card, duplicates, labels, manifests, splits
-from scanmill.dataset.manifests import Manifest, Shard
+from scanmill.dataset.manifests import Manifest, MetadataFile, Shard
 from scanmill.errors import UsageError
 from scanmill.ledger import receipts
 from scanmill.models import BatchState, PageFate, Reason
 from scanmill.quality import RowRules, find
-from scanmill.settings import Settings
 from scanmill.steps import Mill, judging
 from scanmill.steps.adopting import adopt_snapshots, collection_of
 from scanmill.steps.deciding import Build, Likeness, Row, decide
@@ -83,7 +82,10 @@ def write_card(mill: Mill, manifest: Manifest) -> None:
 def _is_built(mill: Mill, batch_id: str) -> bool:
     with mill.ledger.reading() as connection:
         batch = receipts.batch(connection, batch_id)
+        verdict = receipts.latest_verdict(connection, batch_id)
     state = batch["state"] if batch else "unknown"
+    if state == BatchState.HELD and verdict and verdict["gate"] == Reason.DATASET_GATE:
+        return False  # a cleared task: the gate says again what it said, or its suite was mended
     if state not in {BatchState.BUILT, *_BUILDABLE}:
         raise UsageError(f"Batch [{batch_id}] is [{state}]: there is nothing to build.")
     return bool(state == BatchState.BUILT)
@@ -96,7 +98,7 @@ def _publish(
     build = _gather(mill, batch_id)
     rules = RowRules.load(find(mill.settings, collection=collection, name="row_rules.json"))
     fates = decide(build, rule_broken_by=rules.reason_for)
-    manifest = _manifest(mill.settings, batch_id, parent, parent_path)
+    manifest = _manifest(mill, batch_id, parent, parent_path)
     rows, names = _rows_to_publish(mill, manifest, build, fates)
     judging.judge_dataset(mill, batch_id, rows, manifest.labels)
     manifest = dataclasses.replace(manifest, labels=names)
@@ -106,18 +108,20 @@ def _publish(
     return manifest
 
 
-def _manifest(
-    settings: Settings, batch_id: str, parent: Manifest | None, parent_path: str
-) -> Manifest:
+def _manifest(mill: Mill, batch_id: str, parent: Manifest | None, parent_path: str) -> Manifest:
     """Return the manifest to be, with the parent's shards; what splits pages never changes."""
+    settings, collection = mill.settings, collection_of(batch_id)
+    with mill.ledger.reading() as connection:
+        metadata = receipts.metadata_files(connection, collection)
     return Manifest(
-        collection=collection_of(batch_id),
+        collection=collection,
         version=parent.version + 1 if parent else 1,
         parent=parent_path or None,
         batch_id=batch_id,
         fates="",
         shards=parent.shards if parent else (),
         labels=parent.labels if parent else (),
+        metadata=tuple(MetadataFile(key=m["key"], version=m["version"]) for m in metadata),
         salt=parent.salt if parent else settings.split_salt,
         validation_share=parent.validation_share if parent else settings.validation_share,
         test_share=parent.test_share if parent else settings.test_share,
@@ -132,15 +136,17 @@ def _manifest(
 def _gather(mill: Mill, batch_id: str) -> Build:
     """Collect from ledger and parts what the build is about."""
     with mill.ledger.reading() as connection:
-        leaving = [dict(page) for page in receipts.pages_leaving(connection, batch_id)]
-        orphans = receipts.duplicates_of(connection, [page["page_id"] for page in leaving])
-        wanted = [*receipts.open_pages(connection, batch_id), *orphans]
+        replaced = [dict(page) for page in receipts.pages_replaced(connection, batch_id)]
+        gone = {page["page_id"] for page in replaced}
+        orphans = receipts.duplicates_of(connection, sorted(gone))
+        wanted = [*receipts.open_pages(connection, batch_id)]
+        wanted += [page for page in orphans if page["page_id"] not in gone]
         pairs = receipts.alike(connection, [page["page_id"] for page in wanted])
         sketches = receipts.sketches(connection, sorted({i for pair in pairs for i in pair[:2]}))
         stale = receipts.stale_images(connection, batch_id)
     likeness = _likeness(pairs, sketches, least=mill.settings.near_duplicate)
     rows = _load(mill, [dict(page) for page in wanted])
-    return Build(rows=rows, leaving=leaving, stale_images=stale, likeness=likeness)
+    return Build(rows=rows, replaced=replaced, stale_images=stale, likeness=likeness)
 
 
 def _load(mill: Mill, pages: Iterable[Mapping[str, Any]]) -> list[Row]:
@@ -169,14 +175,12 @@ def _likeness(
     return alike
 
 
-def _notes(mill: Mill, collection: str) -> dict[str, labels.Note]:
-    """Return what the collection's metadata files say; a broken one was set aside when read."""
-    with mill.ledger.reading() as connection:
-        files = receipts.metadata_files(connection, collection)
+def _notes(mill: Mill, files: Iterable[MetadataFile]) -> dict[str, labels.Note]:
+    """Return what metadata files say; a broken one was set aside when it was read."""
     notes: dict[str, labels.Note] = {}
     for file in files:
-        content = mill.store.read(file["key"], version=file["version"])
-        notes |= labels.read_metadata(file["key"], content)
+        content = mill.store.read_version(file.key, file.version)
+        notes |= labels.read_metadata(file.key, content)
     return notes
 
 
@@ -184,7 +188,7 @@ def _rows_to_publish(
     mill: Mill, manifest: Manifest, build: Build, fates: Sequence[Row]
 ) -> tuple[list[Row], tuple[str, ...]]:
     """Return the rows of the new shards with label, document and split, and the labels by then."""
-    notes = _notes(mill, manifest.collection)
+    notes = _notes(mill, manifest.metadata)
     good = {fate["page_id"] for fate in fates if fate["fate"] == PageFate.PUBLISHED}
     chosen = [row for row in build.rows if row["page_id"] in good]
     named = {row["page_id"]: labels.label_of(row["source_key"], notes) for row in chosen}
@@ -213,7 +217,7 @@ def _store_shards(
     mill: Mill, manifest: Manifest, build: Build, rows: Sequence[Row], fates: list[Row]
 ) -> Manifest:
     """Write new shards, those that lose a page, and the fates; return the manifest of them all."""
-    shards, moved = _without(mill, manifest, build.leaving)
+    shards, moved = _without(mill, manifest, [p for p in build.replaced if p["shard"]])
     places: dict[str, dict[str, str]] = {}
     for split in splits.SPLITS:
         some = sorted((r for r in rows if r["split"] == split), key=lambda row: row["page_id"])

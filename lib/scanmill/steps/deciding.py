@@ -18,8 +18,8 @@ class Build:
 
     rows: Sequence[Row]
     """Pages that want to be published: the batch's, and the duplicates of what leaves."""
-    leaving: Sequence[Row]
-    """Published pages whose image has a newer version in this batch."""
+    replaced: Sequence[Row]
+    """Settled pages of images that have a newer version in this batch."""
     stale_images: Collection[str]
     """Images of the batch that a newer version has replaced already."""
     likeness: Likeness
@@ -27,7 +27,7 @@ class Build:
 
 def decide(build: Build, *, rule_broken_by: Callable[[Row], Reason | None]) -> list[Row]:
     """Return a row of fates for every page that the build is about, in order of key and page."""
-    fates = [_fate(page, PageFate.SUPERSEDED, Reason.OVERWRITTEN) for page in build.leaving]
+    fates = [_fate(page, PageFate.SUPERSEDED, Reason.OVERWRITTEN) for page in build.replaced]
     candidates = []
     for row in sorted(build.rows, key=lambda row: (row["source_key"], row["page_number"])):
         if row["image_id"] in build.stale_images:
@@ -42,7 +42,7 @@ def decide(build: Build, *, rule_broken_by: Callable[[Row], Reason | None]) -> l
 def _without_duplicates(build: Build, candidates: Sequence[Row]) -> list[Row]:
     """Keep one page of every text: the one in the dataset, else the first of the build."""
     ours = {row["page_id"] for row in build.rows}
-    gone = {page["page_id"] for page in build.leaving}
+    gone = {page["page_id"] for page in build.replaced}
     kept: set[str] = set()
     fates = []
     for row in candidates:

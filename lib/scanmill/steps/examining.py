@@ -80,20 +80,24 @@ def _bucket(mill: Mill) -> Iterator[Result]:
 
 
 def _conditional_writes(mill: Mill) -> Iterator[Result]:
-    """Create the same key twice with other bytes; a store that lets both pass loses data."""
+    """Be a second writer, of a new key and of a changed one; a store that lets one pass loses."""
     key = f"doctor/{hash_id(dt.datetime.now(dt.UTC).isoformat())}"
     mill.store.create(key, b"first")
-    try:
-        mill.store.create(key, b"second")
-    except LostRaceError:
-        yield Result(name="conditional writes", is_well=True, detail="If-None-Match is enforced")
-    else:
-        yield Result(
-            name="conditional writes",
-            is_well=False,
-            detail="a second writer was let through",
-            remedy="Use a store that enforces If-None-Match and If-Match: AWS S3 does.",
-        )
+    _, etag = mill.store.read_tagged(key)
+    mill.store.swap(key, b"second", etag=etag)
+    writers: dict[str, Callable[[], object]] = {
+        "If-None-Match": lambda: mill.store.create(key, b"third"),
+        "If-Match": lambda: mill.store.swap(key, b"third", etag=etag),
+    }
+    for header, write in writers.items():
+        try:
+            write()
+        except LostRaceError:
+            yield Result(name=header, is_well=True, detail="enforced")
+        else:
+            detail = "a second writer was let through"
+            remedy = "Use a store that enforces conditional writes: AWS S3 does."
+            yield Result(name=header, is_well=False, detail=detail, remedy=remedy)
 
 
 def _queue(mill: Mill) -> Iterator[Result]:

@@ -20,7 +20,7 @@ from scanmill.dataset import labels
 from scanmill.errors import FatalError, PageError, UsageError
 from scanmill.images import Decoded
 from scanmill.ledger import receipts
-from scanmill.models import ImageFate, Raster, Reason, Recognition, SetAside, is_generation
+from scanmill.models import ImageFate, Raster, Reason, Recognition, SetAside
 from scanmill.ocr import OcrEngine
 from scanmill.steps import Mill
 from scanmill.steps.adopting import adopt_plan, collection_of, enter_part
@@ -167,7 +167,7 @@ class _Reader:
             detail = f"{planned['size_bytes']} bytes; the limit is SCANMILL_MAX_OBJECT_BYTES"
             return _quarantined(Reason.IMAGE_TOO_LARGE, detail)
         try:
-            content = self._read_version(planned)
+            content = self.mill.store.read_version(planned["key"], planned["version"])
         except ObjectGoneError as error:
             return _superseded(Reason.DELETED, str(error))
         except LostRaceError as error:
@@ -177,11 +177,6 @@ class _Reader:
         path = work / planned["image_id"]
         path.write_bytes(content)
         return dataclasses.replace(_judged_by_name(planned["key"], content), path=path)
-
-    def _read_version(self, planned: Planned) -> bytes:
-        if is_generation(planned["version"]):  # the bucket keeps no versions: hold it to the etag
-            return self.mill.store.read(planned["key"], etag=planned["etag"])
-        return self.mill.store.read(planned["key"], version=planned["version"])
 
     def _recognize(self, decoded: Sequence[Decoded]) -> dict[str, Recognition | SetAside]:
         """Return what the engine read, by path of the raster."""

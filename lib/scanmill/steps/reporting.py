@@ -19,6 +19,7 @@ from scanmill.report import CheckRow, QuarantinedItem, ReportData, WorstPage
 from scanmill.settings import Settings
 from scanmill.steps import Mill
 from scanmill.steps.adopting import collection_of
+from scanmill.store import LostRaceError, ObjectGoneError
 
 Row = dict[str, Any]
 
@@ -172,7 +173,10 @@ def _picture(mill: Mill, row: Row) -> bytes:
     """Return a page as a JPEG, decoded in a child as for reading; empty if it is gone by now."""
     with tempfile.TemporaryDirectory(prefix="scanmill-") as folder:
         source = Path(folder) / "source"
-        source.write_bytes(mill.store.read(row["source_key"], version=row["source_version"]))
+        try:
+            source.write_bytes(mill.store.read_version(row["source_key"], row["source_version"]))
+        except (ObjectGoneError, LostRaceError):
+            return b""
         (decoded,) = images.decode([source], out_dir=Path(folder), settings=mill.settings)
         page = decoded.pages[row["page_number"] - 1] if decoded.pages else None
         if not isinstance(page, Raster):

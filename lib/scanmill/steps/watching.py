@@ -11,7 +11,7 @@ from scanmill import alerts
 from scanmill.errors import RetryableError
 from scanmill.ledger import outbox
 from scanmill.ledger import tables as t
-from scanmill.models import Finding, ImageFate
+from scanmill.models import ImageFate
 from scanmill.steps import Mill
 from scanmill.steps.delivering import deliver
 
@@ -44,10 +44,9 @@ def tell_of_old_images(mill: Mill) -> None:
         waiting = connection.execute(query.group_by(images.batch_id)).all()
     if not waiting:
         return
-    findings = [
-        Finding(kind="old_pending", subject=batch_id, detail=f"{count} images wait to be read")
-        for batch_id, count in waiting
-    ]
-    message = alerts.books_do_not_balance(findings=findings)
+    message = alerts.images_pending(
+        batches={batch_id: count for batch_id, count in waiting},  # noqa: C416 - rows, no pairs
+        seconds=mill.settings.pending_alert_seconds,
+    )
     with mill.ledger.writing() as connection:
         outbox.post(connection, **dataclasses.asdict(message))
