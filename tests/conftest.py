@@ -1,35 +1,34 @@
 """What every test may use: an environment of its own, a real local S3, an empty mill."""
 
+import atexit
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
 _AIRFLOW_HOME = tempfile.mkdtemp(prefix="scanmill-airflow-")
+atexit.register(shutil.rmtree, _AIRFLOW_HOME, ignore_errors=True)
 for _name in [name for name in os.environ if name.startswith(("SCANMILL_", "AWS_", "AIRFLOW_"))]:
     del os.environ[_name]
 os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME  # before anything imports Airflow
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["HF_HOME"] = str(Path(_AIRFLOW_HOME) / "hf")  # before anything imports datasets
 os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 
 import itertools  # noqa: E402
 
 import boto3  # noqa: E402
 import pytest  # noqa: E402
-from unit.ministack_server import client_options, running_ministack  # noqa: E402
 
 from scanmill.ledger import Ledger  # noqa: E402
 from scanmill.settings import Settings  # noqa: E402
 from scanmill.steps import Mill  # noqa: E402
+from unit.ministack_server import client_options, running_ministack  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 EXPECTATIONS = ROOT / "expectations"
 
 _NUMBERS = itertools.count(1)
-
-
-def pytest_unconfigure():
-    shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

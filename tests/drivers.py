@@ -5,8 +5,8 @@ import dataclasses
 import threading
 
 import sqlalchemy as sa
-from engines.scripted import ScriptedEngine
 
+from engines.scripted import ScriptedEngine
 from scanmill import layout
 from scanmill.dataset import manifests
 from scanmill.errors import GateFailed
@@ -176,10 +176,11 @@ def rows_published(mill, collection):
 
 
 def texts_published(mill, collection):
-    """Return the text of every published page, by key below `landing/`, in order of pages."""
+    """Return the words of every published page, by key below `landing/`, in order of pages."""
     texts = {}
     for row in rows_published(mill, collection):
-        texts.setdefault(row["source_key"].removeprefix(layout.LANDING), []).append(row["text"])
+        words = " ".join(row["text"].split())
+        texts.setdefault(row["source_key"].removeprefix(layout.LANDING), []).append(words)
     return texts
 
 
@@ -249,8 +250,10 @@ class FragileLedger(Ledger):
 
 def fragile(mill, fuse):
     """Return the same mill, run by a process that ends when the fuse burns through."""
+    store = FragileStore(mill.store.bucket, fuse)
+    store._s3 = s3(mill)  # a client of its own costs more than the step
     return dataclasses.replace(
         mill,
-        store=FragileStore(mill.store.bucket, fuse),
+        store=store,
         ledger=FragileLedger(mill.settings.ledger_url, fuse),
     )

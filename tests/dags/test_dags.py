@@ -335,6 +335,15 @@ def test_too_many_folders_or_none_mean_all_of_landing():
     assert folders_to_list([]) is None
 
 
+def test_folders_that_an_event_had_no_room_for_are_listed_too():
+    inside = [notification(f"landing/a/{number}/x.png", safe="/") for number in range(80)]
+    bodies = [notification("landing/a/x.png", "landing/b/x.png", safe="/"), *inside]
+    (rung,) = asyncio.run(_rings(bodies))
+
+    assert "landing/b/" not in rung["folders"]
+    assert folders_to_list([rung]) is None
+
+
 def test_the_triggerer_makes_the_trigger_again_from_what_was_serialized():
     made = LandingTrigger(queue_url=QUEUE, aws_conn_id="elsewhere")
     path, values = made.serialize()

@@ -172,7 +172,7 @@ def pages_replaced(connection: Connection, batch_id: str) -> Sequence[sa.RowMapp
     """Return the settled pages of images that have a newer, decoded version in this batch."""
     old, new = t.IMAGES, t.IMAGES.alias("new")
     newer = sa.and_(*_same_key_later(old, new), new.c.batch_id == batch_id)
-    where = sa.and_(t.PAGES.c.fate == PageFate.PUBLISHED, sa.exists().where(newer, *_decoded(new)))
+    where = sa.and_(t.PAGES.c.fate.in_(_SETTLED), sa.exists().where(newer, *_decoded(new)))
     return connection.execute(_PAGES_WITH_SLICE.where(where)).mappings().all()
 
 
