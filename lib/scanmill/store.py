@@ -15,7 +15,7 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from scanmill.errors import FatalError, RetryableError, ScanmillError
 from scanmill.models import generation_etag
@@ -23,7 +23,7 @@ from scanmill.models import generation_etag
 _GONE = {"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed"}
 _DENIED = {"AccessDenied", "InvalidObjectState", "403"}
 _LOST_THE_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
-_NOT_SET_UP = {"NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+_NOT_SET_UP = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
 
 class ObjectGoneError(ScanmillError):
@@ -32,6 +32,10 @@ class ObjectGoneError(ScanmillError):
 
 class ObjectDeniedError(ScanmillError):
     """The store refuses to hand out this object: forbidden or archived."""
+
+
+class NoSuchBucketError(FatalError):
+    """The bucket is not there."""
 
 
 class NotATableError(FatalError):
@@ -253,7 +257,9 @@ def _explained(error: ClientError | BotoCoreError, subject: str) -> ScanmillErro
     """Return our error for the store's: gone, denied, lost race, wrong set-up or try again."""
     code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
     message = f"[{subject}]: {error}"
-    if code in _NOT_SET_UP:
+    if code == "NoSuchBucket":
+        return NoSuchBucketError(f"There is no such bucket: {message}. See: ./scanmill doctor")
+    if code in _NOT_SET_UP or isinstance(error, ParamValidationError):
         return FatalError(f"The store cannot be used: {message}. See: ./scanmill doctor")
     if code in _GONE:
         return ObjectGoneError(message)

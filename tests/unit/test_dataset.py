@@ -9,7 +9,7 @@ import pytest
 from engines.scripted import prose
 from scanmill import layout, schema
 from scanmill.dataset import card, duplicates, labels, splits
-from scanmill.dataset.manifests import Manifest, Shard, history, publish, read_latest
+from scanmill.dataset.manifests import Manifest, MetadataFile, Shard, history, publish, read_latest
 from scanmill.errors import FatalError, PageError
 from scanmill.models import Reason
 from scanmill.store import LostRaceError
@@ -203,6 +203,7 @@ def a_manifest(**changes):
             shard,
             dataclasses.replace(shard, path="data/test/y.parquet", split="test", rows=1),
         ),
+        metadata=(MetadataFile(key="landing/c/metadata.csv", version="v1"),),
         labels=("no", "1.0", 'quote " and é'),
         salt="s",
         validation_share=0.1,

@@ -41,10 +41,10 @@ def read_metadata(key: str, content: bytes) -> dict[str, Note]:
 
 
 def _csv(text: str) -> list[dict[str, str]]:
-    rows = list(csv.DictReader(io.StringIO(text), strict=True))
-    if not text.strip():
-        raise ValueError("the file is empty")
-    return rows
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    if "file_name" not in (reader.fieldnames or ()):
+        raise ValueError(f"columns are {reader.fieldnames}")
+    return list(reader)
 
 
 def _jsonl(text: str) -> list[dict[str, str]]:

@@ -1,12 +1,13 @@
 """Loads a published snapshot from S3 for training."""
 
+import re
 from typing import TYPE_CHECKING
 
 from scanmill import layout, schema
 from scanmill.dataset.manifests import Manifest, history
 from scanmill.dataset.splits import SPLITS
 from scanmill.errors import UsageError
-from scanmill.store import Store
+from scanmill.store import NoSuchBucketError, Store
 
 if TYPE_CHECKING:
     import datasets
@@ -22,13 +23,14 @@ def load_snapshot(uri: str, version: int | None = None) -> "datasets.DatasetDict
     """
     from datasets import ClassLabel, DatasetDict, Features, load_dataset
 
-    bucket, _, folder = uri.removeprefix("s3://").strip("/").partition("/")
-    manifest = _find(Store(bucket), uri, folder, version)
+    bucket, collection = _parts(uri)
+    manifest = _find(Store(bucket), uri, collection, version)
+    folder = layout.dataset(collection)
     features = Features.from_arrow_schema(schema.DATASET)
     if manifest.labels:
         features["label"] = ClassLabel(names=list(manifest.labels))
     files = {
-        split: [f"s3://{bucket}/{folder}/{s.path}" for s in manifest.shards if s.split == split]
+        split: [f"s3://{bucket}/{folder}{s.path}" for s in manifest.shards if s.split == split]
         for split in SPLITS
         if manifest.rows[split]
     }
@@ -38,12 +40,28 @@ def load_snapshot(uri: str, version: int | None = None) -> "datasets.DatasetDict
     return DatasetDict(loaded)
 
 
-def _find(store: Store, uri: str, folder: str, version: int | None) -> Manifest:
-    collection = folder.removeprefix(layout.dataset("")[:-1])
-    for _, manifest in history(store, collection):
-        if version in {None, manifest.version}:
-            if not any(manifest.rows.values()):
-                raise UsageError(f"Snapshot [{manifest.version}] of [{uri}] has no rows.")
-            return manifest
+def _parts(uri: str) -> tuple[str, str]:
+    """Return bucket and collection of a dataset's address."""
+    match = re.fullmatch(r"s3://([^/]+)/datasets/([^/]+)/?", uri)
+    if match is None:
+        raise UsageError(
+            f"[{uri}] is no address of a dataset. Write s3://bucket/datasets/<collection>."
+        )
+    return match[1], match[2]
+
+
+def _find(store: Store, uri: str, collection: str, version: int | None) -> Manifest:
+    try:
+        for _, manifest in history(store, collection):
+            if version in {None, manifest.version}:
+                return _with_rows(manifest, uri)
+    except NoSuchBucketError as error:
+        raise UsageError(f"There is no bucket [{store.bucket}].") from error
     wanted = f"version [{version}] of " if version else ""
     raise UsageError(f"There is no {wanted}a dataset at [{uri}]. See: ./scanmill status")
+
+
+def _with_rows(manifest: Manifest, uri: str) -> Manifest:
+    if not any(manifest.rows.values()):
+        raise UsageError(f"Snapshot [{manifest.version}] of [{uri}] has no rows.")
+    return manifest

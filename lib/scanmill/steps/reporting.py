@@ -94,6 +94,8 @@ def _data(mill: Mill, batch_id: str, rows: Sequence[Row], **verdict: Any) -> Rep
         find(mill.settings, collection=collection_of(batch_id), name="row_rules.json")
     )
     read = [row for row in rows if row.get("outcome", "read") == "read"]
+    # The pages gate has shown its worst pages already when the dataset gate sees the rest.
+    to_show = read if verdict["gate"] == Reason.PAGES_GATE else []
     return ReportData(
         batch=batch_id,
         made_at=dt.datetime.now(dt.UTC),
@@ -115,7 +117,7 @@ def _data(mill: Mill, batch_id: str, rows: Sequence[Row], **verdict: Any) -> Rep
             for row in rows
             if row.get("outcome") == "unreadable"
         ),
-        worst=tuple(_worst_pages(mill, read)),
+        worst=tuple(_worst_pages(mill, to_show)),
         **verdict,
     )
 
@@ -138,13 +140,12 @@ def _worst_pages(mill: Mill, read: Sequence[Row]) -> Iterator[WorstPage]:
     """Yield the pages most worth looking at: those that broke a rule, then the least sure ones."""
     worst = sorted(
         (row for row in read if row["mean_confidence"] is not None),
-        key=lambda row: (row.get("row_rule", "none") == "none", row["mean_confidence"]),
+        key=lambda row: (row["row_rule"] == "none", row["mean_confidence"]),
     )[: report.MOST_WORST_PAGES]
     texts = _texts(mill, worst)
-    for row in worst:
-        picture = _picture(mill, row)
+    for row, picture in zip(worst, _pictures(mill, worst), strict=True):
         if picture:
-            rule = row.get("row_rule", "none")
+            rule = row["row_rule"]
             yield WorstPage(
                 page_id=row["page_id"],
                 key=row["source_key"],
@@ -169,20 +170,29 @@ def _texts(mill: Mill, rows: Sequence[Row]) -> dict[str, str]:
     return texts
 
 
-def _picture(mill: Mill, row: Row) -> bytes:
-    """Return a page as a JPEG, decoded in a child as for reading; empty if it is gone by now."""
+def _pictures(mill: Mill, rows: Sequence[Row]) -> list[bytes]:
+    """Return pages as JPEG, decoded in a child as for reading; empty for one that is gone."""
     with tempfile.TemporaryDirectory(prefix="scanmill-") as folder:
-        source = Path(folder) / "source"
-        try:
-            source.write_bytes(mill.store.read_version(row["source_key"], row["source_version"]))
-        except (ObjectGoneError, LostRaceError):
-            return b""
-        (decoded,) = images.decode([source], out_dir=Path(folder), settings=mill.settings)
-        page = decoded.pages[row["page_number"] - 1] if decoded.pages else None
-        if not isinstance(page, Raster):
-            return b""
-        with Image.open(page.path) as raster:
-            raster.thumbnail((_PICTURE_PX, _PICTURE_PX))
-            sink = io.BytesIO()
-            raster.save(sink, "JPEG", quality=70)
-            return sink.getvalue()
+        sources = [Path(folder) / str(number) for number in range(len(rows))]
+        for source, row in zip(sources, rows, strict=True):
+            source.write_bytes(_scan(mill, row))
+        decoded = images.decode(sources, out_dir=Path(folder), settings=mill.settings)
+        return [_jpeg(one, row) for one, row in zip(decoded, rows, strict=True)]
+
+
+def _scan(mill: Mill, row: Row) -> bytes:
+    try:
+        return mill.store.read_version(row["source_key"], row["source_version"])
+    except (ObjectGoneError, LostRaceError):
+        return b""
+
+
+def _jpeg(decoded: images.Decoded, row: Row) -> bytes:
+    page = decoded.pages[row["page_number"] - 1] if decoded.pages else None
+    if not isinstance(page, Raster):
+        return b""
+    with Image.open(page.path) as raster:
+        raster.thumbnail((_PICTURE_PX, _PICTURE_PX))
+        sink = io.BytesIO()
+        raster.save(sink, "JPEG", quality=70)
+        return sink.getvalue()
