@@ -9,7 +9,7 @@ import click
 from scanmill.cli.opening import open_mill
 from scanmill.cli.showing import people, print_json, show_findings, show_receipt, show_story
 from scanmill.cli.watching import watch_until_settled
-from scanmill.steps import auditing, healing, receipting, reviewing, tracing
+from scanmill.steps import auditing, healing, rebuilding, receipting, reviewing, tracing
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
@@ -60,6 +60,21 @@ def heal() -> int:
     return 0
 
 
+@click.group()
+def ledger() -> None:
+    """Look after the ledger itself."""
+
+
+@ledger.command()
+def rebuild() -> int:
+    """Make the ledger again from the bucket; what is entered already stays as it is."""
+    mill = open_mill()
+    people.print(f"Entered {rebuilding.rebuild(mill)} batches.")
+    findings = auditing.audit(mill)
+    show_findings([dataclasses.asdict(finding) for finding in findings])
+    return 1 if findings else 0
+
+
 @click.command()
 @click.argument("batch_id", metavar="BATCH")
 @click.option("--release", "verb", flag_value="release", help="Publish it after all.")
@@ -94,4 +109,4 @@ def wait(*, timeout: float) -> int:
     return 1
 
 
-COMMANDS = (status, trace, audit, heal, review, wait)
+COMMANDS = (status, trace, audit, heal, ledger, review, wait)

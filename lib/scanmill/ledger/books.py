@@ -170,7 +170,10 @@ def enter_decision(
     _move_batch(connection, batch_id, BatchState.DISCARDED, only_from=(BatchState.HELD,))
     connection.execute(
         sa.update(t.PAGES)
-        .where(t.PAGES.c.batch_id == batch_id, t.PAGES.c.fate == PageFate.HELD)
+        .where(
+            t.PAGES.c.batch_id == batch_id,
+            t.PAGES.c.fate.in_((PageFate.HELD, PageFate.PENDING)),
+        )
         .values(fate=PageFate.WITHDRAWN, reason=Reason.DISCARDED)
     )
     connection.execute(
@@ -261,30 +264,31 @@ def latest_number(connection: Connection, table: sa.Table, batch_id: str) -> int
 
 def touch(connection: Connection, batch_id: str) -> None:
     """Note that something happened to a batch: it is not stalled."""
-    connection.execute(
-        sa.update(t.BATCHES)
-        .where(t.BATCHES.c.batch_id == batch_id)
-        .values(touched_at=dt.datetime.now(dt.UTC))
-    )
+    _note(connection, batch_id, touched_at=dt.datetime.now(dt.UTC))
 
 
 def note_announced(connection: Connection, batch_ids: Sequence[str]) -> None:
     """Note that the consumers of these batches were rung for."""
-    connection.execute(
-        sa.update(t.BATCHES)
-        .where(t.BATCHES.c.batch_id.in_(batch_ids))
-        .values(announced_at=dt.datetime.now(dt.UTC))
-    )
+    for batch_id in batch_ids:
+        _note(connection, batch_id, announced_at=dt.datetime.now(dt.UTC))
+
+
+def _note(connection: Connection, batch_id: str, **moment: dt.datetime) -> None:
+    insert_new(connection, t.DOORBELLS, [{"batch_id": batch_id}])
+    doorbell = sa.update(t.DOORBELLS).where(t.DOORBELLS.c.batch_id == batch_id)
+    connection.execute(doorbell.values(**moment))
 
 
 def _move_batch(
     connection: Connection, batch_id: str, state: BatchState, *, only_from: Sequence[BatchState]
 ) -> None:
-    connection.execute(
+    moved = connection.execute(
         sa.update(t.BATCHES)
         .where(t.BATCHES.c.batch_id == batch_id, t.BATCHES.c.state.in_(only_from))
-        .values(state=state, touched_at=dt.datetime.now(dt.UTC))
+        .values(state=state)
     )
+    if moved.rowcount:
+        touch(connection, batch_id)
 
 
 def _metadata(table: pa.Table, name: str) -> str:

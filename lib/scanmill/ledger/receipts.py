@@ -124,12 +124,13 @@ def waiting_batches(
     touched_before: dt.datetime,
 ) -> list[str]:
     """Return the batches in these states that nobody was rung for, or that stopped moving."""
-    batches = t.BATCHES.c
+    batches, bells = t.BATCHES.c, t.DOORBELLS.c
     unheard = sa.and_(
-        sa.or_(batches.announced_at.is_(None), batches.announced_at < announced_before),
-        sa.or_(batches.touched_at.is_(None), batches.touched_at < touched_before),
+        sa.or_(bells.announced_at.is_(None), bells.announced_at < announced_before),
+        sa.or_(bells.touched_at.is_(None), bells.touched_at < touched_before),
     )
-    query = sa.select(batches.batch_id).where(batches.state.in_(states), unheard)
+    rung = t.BATCHES.outerjoin(t.DOORBELLS, bells.batch_id == batches.batch_id)
+    query = sa.select(batches.batch_id).select_from(rung).where(batches.state.in_(states), unheard)
     return list(connection.scalars(query.order_by(batches.batch_id)))
 
 

@@ -1,4 +1,4 @@
-"""The tables of the ledger; all but the outbox and the audits can be made from the bucket."""
+"""The tables of the ledger; `BOOKS` can be made again from the bucket."""
 
 import datetime as dt
 from typing import Any
@@ -79,12 +79,17 @@ BATCHES = sa.Table(
     sa.Column("slice_count", sa.Integer, nullable=False),
     sa.Column("planned_at", UtcDateTime, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
+    sa.UniqueConstraint("collection", "sequence", name="batches_by_sequence"),
+    sa.Index("batches_by_state", "state"),
+)
+
+DOORBELLS = sa.Table(
+    "doorbells",
+    METADATA,
+    sa.Column("batch_id", sa.String(160), primary_key=True),
     # When it was last rung for, and when anything last happened: what heals a lost event.
     sa.Column("announced_at", UtcDateTime),
     sa.Column("touched_at", UtcDateTime),
-    sa.Column("log_url", sa.Text),
-    sa.UniqueConstraint("collection", "sequence", name="batches_by_sequence"),
-    sa.Index("batches_by_state", "state"),
 )
 
 PARTS = sa.Table(
@@ -170,3 +175,6 @@ AUDITS = sa.Table(
     sa.Column("lost", sa.Integer, nullable=False),
     sa.Column("findings", sa.JSON, nullable=False),
 )
+
+BOOKS = (IMAGES, PAGES, BATCHES, PARTS, VERDICTS, DECISIONS, SNAPSHOTS, SIGNATURES, SKETCHES)
+"""Everything but what was sent, looked at, and rung for."""

@@ -8,6 +8,7 @@ import pyarrow as pa
 from scanmill import layout
 from scanmill.dataset import duplicates
 from scanmill.ledger import books, receipts
+from scanmill.models import PageFate
 from scanmill.steps import Mill
 from scanmill.store import ObjectGoneError
 
@@ -62,8 +63,18 @@ def adopt_batches(mill: Mill, collection: str, batch_ids: Iterable[str]) -> None
         adopt_plan(mill, batch_id)
         for slice_number in _planned_slices(mill, batch_id):
             adopt_part(mill, batch_id, slice_number)
+        _settle(mill, batch_id)
         _adopt_judgements(mill, batch_id)
     adopt_snapshots(mill, collection, since=0)
+
+
+def _settle(mill: Mill, batch_id: str) -> None:
+    """Settle a batch that was read to the end without one readable page: it has no verdict."""
+    with mill.ledger.writing() as connection:
+        pages = receipts.page_counts(connection, batch_id)
+        is_read = not receipts.unread_slices(connection, batch_id)
+        if is_read and pages["found"] == pages[PageFate.QUARANTINED]:
+            books.enter_recognized(connection, batch_id, has_pages=False)
 
 
 def _planned_slices(mill: Mill, batch_id: str) -> range:

@@ -28,9 +28,6 @@ def upgrade() -> None:
         sa.Column("slice_count", sa.Integer(), nullable=False),
         sa.Column("planned_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("announced_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("touched_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("log_url", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("batch_id"),
         sa.UniqueConstraint("collection", "sequence", name="batches_by_sequence"),
     )
@@ -45,6 +42,13 @@ def upgrade() -> None:
         sa.Column("because", sa.Text(), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("batch_id", "number"),
+    )
+    op.create_table(
+        "doorbells",
+        sa.Column("batch_id", sa.String(length=160), nullable=False),
+        sa.Column("announced_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("touched_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("batch_id"),
     )
     op.create_table(
         "images",
