@@ -496,8 +496,11 @@ def test_a_gate_holds_nothing_but_what_is_pending(ledger, before):
     assert fate_of_page(ledger, "a") == before
 
 
-@pytest.mark.parametrize("before", [each for each in PageFate if each != PageFate.HELD])
-def test_a_discard_withdraws_nothing_but_what_is_held(ledger, before):
+WAITING = (PageFate.HELD, PageFate.PENDING)
+
+
+@pytest.mark.parametrize("before", [each for each in PageFate if each not in WAITING])
+def test_a_discard_withdraws_nothing_but_what_waits(ledger, before):
     enter(ledger, "plan", "part", "recognized", "held")
     give(ledger, t.PAGES, fate=before)
 
