@@ -116,21 +116,42 @@ def known_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
     return known
 
 
-def waiting_batches(
-    connection: Connection,
-    states: Sequence[BatchState],
-    *,
-    announced_before: dt.datetime,
-    touched_before: dt.datetime,
+def unheard_batches(
+    connection: Connection, *, idle_since: dt.datetime, stalled_since: dt.datetime
 ) -> list[str]:
-    """Return the batches in these states that nobody was rung for, or that stopped moving."""
-    batches, bells = t.BATCHES.c, t.DOORBELLS.c
-    unheard = sa.and_(
-        sa.or_(bells.announced_at.is_(None), bells.announced_at < announced_before),
-        sa.or_(bells.touched_at.is_(None), bells.touched_at < touched_before),
+    """Return the batches to be read that wait for nothing any more, or began and stand still."""
+    bells, others = t.DOORBELLS.c, t.DOORBELLS.alias("others")
+    overtaken = sa.exists().where(
+        others.c.announced_at > bells.announced_at, others.c.touched_at.is_not(None)
     )
-    rung = t.BATCHES.outerjoin(t.DOORBELLS, bells.batch_id == batches.batch_id)
-    query = sa.select(batches.batch_id).select_from(rung).where(batches.state.in_(states), unheard)
+    newest = sa.select(sa.func.max(t.DOORBELLS.c.touched_at)).scalar_subquery()
+    is_idle = sa.func.coalesce(newest < idle_since, sa.true())
+    was_missed = sa.and_(
+        bells.touched_at.is_(None), bells.announced_at < idle_since, sa.or_(overtaken, is_idle)
+    )
+    never_rung = sa.and_(bells.touched_at.is_(None), bells.announced_at.is_(None))
+    states = (BatchState.PLANNED, BatchState.RECOGNIZED)
+    return _waiting(
+        connection, states, sa.or_(never_rung, was_missed, bells.touched_at < stalled_since)
+    )
+
+
+def unbuilt_batches(connection: Connection, *, since: dt.datetime) -> list[str]:
+    """Return the batches that may be built, and for which nothing has happened since then."""
+    bells = t.DOORBELLS.c
+    is_quiet = sa.and_(
+        sa.or_(bells.announced_at.is_(None), bells.announced_at < since),
+        sa.or_(bells.touched_at.is_(None), bells.touched_at < since),
+    )
+    return _waiting(connection, (BatchState.PASSED, BatchState.RELEASED), is_quiet)
+
+
+def _waiting(
+    connection: Connection, states: Sequence[BatchState], where: sa.ColumnElement[bool]
+) -> list[str]:
+    batches = t.BATCHES.c
+    rung = t.BATCHES.outerjoin(t.DOORBELLS, t.DOORBELLS.c.batch_id == batches.batch_id)
+    query = sa.select(batches.batch_id).select_from(rung).where(batches.state.in_(states), where)
     return list(connection.scalars(query.order_by(batches.batch_id)))
 
 

@@ -185,6 +185,8 @@ def _timing() -> dict[str, str]:
     return {
         # 5 s by default: shorter than SQLite's own patience with a lock, and tasks die unstarted.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # 5 by default, some 7 s: tasks would fail unstarted while the api-server starts.
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "10",
         # 3 by default: every task dies when the api-server is away for 15 s.
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "10",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",

@@ -6,6 +6,7 @@ worker died: so both levels enter the same message, and its key makes it one.
 
 import dataclasses
 import logging
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,8 +47,16 @@ def _tell(
         task_id=task_id,
         batch=batch_id,
         error=str(error) if error else "",
-        log_address=log_address or mill.settings.airflow_url,
+        log_address=log_address or _run_url(mill.settings.airflow_url, run),
     )
-    fields = dataclasses.asdict(message) | {"key": f"{message.key}:{run.run_id}"}
+    # A run that fails again after a person cleared it is another event.
+    fields = dataclasses.asdict(message) | {
+        "key": f"{message.key}:{run.run_id}:{run.clear_number or 0}"
+    }
     with mill.ledger.writing() as connection:
         outbox.post(connection, **fields)
+
+
+def _run_url(airflow_url: str, run: Any) -> str:
+    run_id = urllib.parse.quote(run.run_id, safe="")
+    return f"{airflow_url}/dags/{run.dag_id}/runs/{run_id}"

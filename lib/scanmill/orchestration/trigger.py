@@ -76,8 +76,9 @@ def folders_of(bodies: Sequence[str]) -> list[str]:
 def folders_to_list(events: Sequence[Mapping[str, Any]]) -> list[str] | None:
     """Return the folders that these events' payloads name; None: list everything."""
     named = sorted({folder for event in events for folder in event["folders"]})
-    folders = [folder for folder in named if not _is_within_another(folder, named)]
-    return folders if 0 < len(folders) <= MOST_FOLDERS else None
+    if not 0 < len(named) <= MOST_FOLDERS:  # an event that had no room names one too many
+        return None
+    return [folder for folder in named if not _is_within_another(folder, named)]
 
 
 def _is_within_another(folder: str, folders: Sequence[str]) -> bool:

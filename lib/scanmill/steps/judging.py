@@ -162,6 +162,7 @@ def _write_verdict(
         first = mill.store.create_first(layout.verdict(batch_id, number), json_bytes(content))
         verdict = Verdict.from_json(first)
         _enter(mill, batch_id, number, verdict, json.loads(first), rows)
+        log.info("batch=%s %s=%s report=%s", batch_id, verdict.gate, verdict.severity, report)
     elif latest["verb"] == "release":
         return
     if not verdict.passed:

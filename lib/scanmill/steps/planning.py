@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from scanmill import layout, schema
 from scanmill.errors import FatalError
 from scanmill.ledger import books, receipts
 from scanmill.ledger import tables as t
-from scanmill.models import BatchState, Image, ImageFate, Reason, generation
+from scanmill.models import Image, ImageFate, Reason, generation
 from scanmill.steps import Mill
 from scanmill.steps.adopting import adopt_batches, adopt_plan
 from scanmill.store import Listed, LostRaceError, parquet_bytes
@@ -55,15 +56,25 @@ def plan_batches(mill: Mill, *, folders: Sequence[str] | None = None) -> list[st
 
 
 def batches_to_announce(mill: Mill) -> list[str]:
-    """Return the batches whose recognition nobody was rung for, or that came to a halt."""
-    states = (BatchState.PLANNED, BatchState.RECOGNIZED)
-    return _waiting(mill, states, still_seconds=mill.settings.stalled_seconds)
+    """Return the batches whose recognition nobody was rung for, or that came to a halt.
+
+    A batch that waits in Airflow's queue is not rung for again: as long as others move and none
+    that was announced later has begun, its turn is still to come.
+    """
+    now = dt.datetime.now(dt.UTC)
+    with mill.ledger.reading() as connection:
+        return receipts.unheard_batches(
+            connection,
+            idle_since=now - dt.timedelta(seconds=mill.settings.announce_again_seconds),
+            stalled_since=now - dt.timedelta(seconds=mill.settings.stalled_seconds),
+        )
 
 
 def batches_to_build(mill: Mill) -> list[str]:
     """Return the batches that may be built and are not, though there was time enough."""
-    states = (BatchState.PASSED, BatchState.RELEASED)
-    return _waiting(mill, states, still_seconds=mill.settings.announce_again_seconds)
+    patience = dt.timedelta(seconds=mill.settings.announce_again_seconds)
+    with mill.ledger.reading() as connection:
+        return receipts.unbuilt_batches(connection, since=dt.datetime.now(dt.UTC) - patience)
 
 
 def note_announced(mill: Mill, batch_ids: Sequence[str]) -> None:
@@ -72,28 +83,16 @@ def note_announced(mill: Mill, batch_ids: Sequence[str]) -> None:
         books.note_announced(connection, batch_ids)
 
 
-def _waiting(mill: Mill, states: Sequence[BatchState], *, still_seconds: float) -> list[str]:
-    now = dt.datetime.now(dt.UTC)
-    patience = dt.timedelta(seconds=mill.settings.announce_again_seconds)
-    with mill.ledger.reading() as connection:
-        return receipts.waiting_batches(
-            connection,
-            states,
-            announced_before=now - patience,
-            touched_before=now - dt.timedelta(seconds=still_seconds),
-        )
-
-
 # --- what is unseen ------------------------------------------------------------------------------
 
 
 def list_unseen(mill: Mill, folders: Sequence[str] | None = None) -> list[Landed]:
     """Return every listed version that the ledger does not know, by key, newest version first."""
-    landed: list[Landed] = []
+    landed: dict[str, Landed] = {}  # one folder may lie within another
     for prefix in folders if folders is not None else [layout.LANDING]:
         for versions in _by_key(mill.store.list_versions(prefix)):
-            landed += _landed(mill, versions)
-    return _without_known(mill, landed)
+            landed |= {one.image.image_id: one for one in _landed(mill, versions)}
+    return _without_known(mill, list(landed.values()))
 
 
 def _by_key(listed: Iterable[Listed]) -> Iterator[list[Listed]]:
@@ -197,10 +196,15 @@ def _not_planned_yet(mill: Mill, collection: str, unseen: Sequence[Landed]) -> l
     return _without_known(mill, unseen)
 
 
-def _without_known(mill: Mill, unseen: Sequence[Landed]) -> list[Landed]:
+def _without_known(mill: Mill, landed: Sequence[Landed]) -> list[Landed]:
     with mill.ledger.reading() as connection:
-        known = receipts.known_images(connection, [one.image.image_id for one in unseen])
-    return [one for one in unseen if one.image.image_id not in known]
+        return unknown(connection, landed)
+
+
+def unknown(connection: Connection, landed: Sequence[Landed]) -> list[Landed]:
+    """Return what of this the ledger does not know."""
+    known = receipts.known_images(connection, [one.image.image_id for one in landed])
+    return [one for one in landed if one.image.image_id not in known]
 
 
 def _adopt_forgotten(mill: Mill, collection: str, unseen: Sequence[Landed]) -> None:

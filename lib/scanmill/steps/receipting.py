@@ -9,7 +9,7 @@ from scanmill.ledger import receipts
 from scanmill.models import BatchState, ImageFate, PageFate
 from scanmill.steps import Mill
 from scanmill.steps.auditing import audit
-from scanmill.steps.planning import list_unseen
+from scanmill.steps.planning import list_unseen, unknown
 
 _QUICK_SECONDS = 1.0  # an audit as short as this is made anew for every receipt
 
@@ -24,8 +24,10 @@ def receipt(mill: Mill) -> dict[str, Any]:
         latest = receipts.latest_audit(connection)
     if latest is None or latest["seconds"] < _QUICK_SECONDS:
         audit(mill)
-    unseen = len(list_unseen(mill))
+    # Listed before the books are read: what is planned in between must not be missed.
+    listed = list_unseen(mill)
     with mill.ledger.reading() as connection:
+        unseen = len(unknown(connection, listed))
         images = receipts.image_counts(connection)
         pages = receipts.page_counts(connection)
         quarantine = receipts.quarantine_counts(connection)
@@ -65,12 +67,14 @@ def pending(mill: Mill) -> dict[str, int]:
 
     A held batch is not on its way: it waits for a person.
     """
+    listed = list_unseen(mill)  # before the books are read, as above
     with mill.ledger.reading() as connection:
+        unseen = len(unknown(connection, listed))
         images = receipts.image_counts(connection)
         pages = receipts.page_counts(connection)
         batches = receipts.unfinished_batches(connection)
     return {
-        "unplanned images": len(list_unseen(mill)),
+        "unplanned images": unseen,
         "images": images[ImageFate.PENDING],
         "pages": pages[PageFate.PENDING],
         "batches": sum(batch["state"] != BatchState.HELD for batch in batches),

@@ -19,7 +19,7 @@ from scanmill import __version__, images, layout, schema, textstats
 from scanmill.dataset import labels
 from scanmill.errors import FatalError, PageError, UsageError
 from scanmill.images import Decoded
-from scanmill.ledger import receipts
+from scanmill.ledger import books, receipts
 from scanmill.models import ImageFate, Raster, Reason, Recognition, SetAside
 from scanmill.ocr import OcrEngine
 from scanmill.steps import Mill
@@ -48,7 +48,8 @@ def list_slices(mill: Mill, batch_id: str) -> list[int]:
         is_known = receipts.batch(connection, batch_id) is not None
     if not is_known and not adopt_plan(mill, batch_id):
         raise UsageError(f"There is no batch [{batch_id}]. See: ./scanmill status")
-    with mill.ledger.reading() as connection:
+    with mill.ledger.writing() as connection:
+        books.touch(connection, batch_id)  # it has begun: nobody has to ring for it again
         return receipts.unread_slices(connection, batch_id)
 
 

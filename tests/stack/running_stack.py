@@ -1,0 +1,297 @@
+"""A real local stack for the tests: started by the command line, asked through its own doors."""
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+
+from scanmill.ledger import Ledger, receipts
+from scanmill.ledger import tables as t
+from scanmill.local import environment, inbox, supervisor
+from scanmill.local import home as homes
+from scanmill.local.home import Home
+from scanmill.local.inbox import Message
+from scanmill.local.provision import Store
+from scanmill.local.reaper import is_marked, marked
+
+OURS = ("ingest_images", "recognize_pages", "build_dataset", "audit_ledger")
+SECONDS = 420
+"""The patience of every wait: it ends a hopeless test, it decides nothing else."""
+
+_PROGRAM = str(Path(sys.executable).with_name("scanmill"))
+_FOREIGN = ("SCANMILL_", "AWS_", "AIRFLOW")
+
+Json = dict[str, Any]
+
+
+def wait_until(said: str, is_so: Callable[[], Any]) -> Any:
+    """Return the first answer that is true; fail with these words when none comes."""
+    deadline = time.monotonic() + SECONDS
+    while not (answer := is_so()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {SECONDS} s: {said}")
+        time.sleep(0.5)
+    return answer
+
+
+class RunningStack:
+    """One stack in a home of its own, from `up` to `down`."""
+
+    def __init__(self, root: Path, *, dags: Path, settings: Mapping[str, str]) -> None:
+        self.home = Home(root.resolve())
+        self._settings = {**settings, "AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
+
+    def up(self) -> None:
+        """Start it, and open the doors that the tests use."""
+        self.type("up", settings=self._settings).check_returncode()
+        self._stack = homes.load_stack(self.home)
+        secrets = homes.load_secrets(self.home)
+        self.variables = environment.build(self.home, self._stack, secrets)
+        store = Store.of(self.variables)
+        self.s3, self.sqs, self.bucket = store.s3, store.sqs, store.bucket
+        self.ledger = Ledger(self.variables["SCANMILL_LEDGER_URL"])
+        self.url = environment.api_url(self._stack)
+        self.api = httpx.Client(base_url=self.url, timeout=60)
+        login = {"username": environment.ADMIN, "password": secrets.admin_password}
+        token = self.api.post("/auth/token", json=login).raise_for_status().json()
+        self.api.headers["Authorization"] = f"Bearer {token['access_token']}"
+
+    def down(self) -> list[int]:
+        """Stop it and return the processes that are left all the same."""
+        self.type("down").check_returncode()
+        return marked(environment.marker(self.home))
+
+    # --- the command line ------------------------------------------------------------------------
+
+    def type(
+        self, *words: str, settings: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command as a person would, and return what it said."""
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        said = subprocess.run(
+            [_PROGRAM, *words],
+            env={**mine, "SCANMILL_HOME": str(self.home.root), **(settings or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=2 * SECONDS,
+        )
+        sys.stderr.write(said.stderr)
+        return said
+
+    def settle(self) -> None:
+        """Wait until nothing is on its way any more, and Airflow has closed the runs of it."""
+        self.type("wait", "--timeout", str(SECONDS)).check_returncode()
+        for dag_id in ("recognize_pages", "build_dataset"):
+            wait_until(f"no run of {dag_id} is open", lambda d=dag_id: not self._open_runs(d))
+
+    def receipt(self) -> Json:
+        """Return `status --json`; its exit code says whether the law holds."""
+        said = self.type("status", "--json")
+        sums: Json = json.loads(said.stdout)
+        assert (said.returncode, sums["lost"], sums["imbalances"], sums["findings"]) == (
+            0,
+            0,
+            [],
+            [],
+        )
+        return sums
+
+    # --- S3 and the queue ------------------------------------------------------------------------
+
+    def upload(self, folder: str, scans: Sequence[bytes], *, first: int = 0) -> None:
+        """Upload scans to a folder below `landing/`, numbered from `first`."""
+        for number, body in enumerate(scans, start=first):
+            key = f"landing/{folder}/{number:03d}.png"
+            self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+
+    def upload_as_one_batch(self, folder: str, scans: Sequence[bytes]) -> None:
+        """Upload scans while nobody plans, then have them all planned at once."""
+        with self.paused("ingest_images"):
+            self.upload(folder, scans)
+        self.trigger("ingest_images")
+
+    def waiting_messages(self) -> int:
+        """Return how many messages are in the queue, those in flight included."""
+        return self._messages("ApproximateNumberOfMessages") + self.messages_in_flight()
+
+    def messages_in_flight(self) -> int:
+        """Return how many messages were received and not deleted yet."""
+        return self._messages("ApproximateNumberOfMessagesNotVisible")
+
+    def _messages(self, name: str) -> int:
+        url = self.variables["SCANMILL_QUEUE_URL"]
+        answer = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
+    def read(self, key: str) -> bytes:
+        """Return an object."""
+        body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return body
+
+    def dataset(self, collection: str) -> bytes:
+        """Return what names the published snapshot; empty when there is none."""
+        try:
+            return self.read(f"datasets/{collection}/_snapshots/LATEST")
+        except self.s3.exceptions.NoSuchKey:
+            return b""
+
+    # --- the books -------------------------------------------------------------------------------
+
+    def batches(self, collection: str) -> list[Json]:
+        """Return a collection's batches and when they were rung for, oldest first."""
+        rung = t.BATCHES.join(t.DOORBELLS, t.DOORBELLS.c.batch_id == t.BATCHES.c.batch_id)
+        query = sa.select(t.BATCHES, t.DOORBELLS.c.announced_at).select_from(rung)
+        query = query.where(t.BATCHES.c.collection == collection)
+        return self._rows(query.order_by(t.BATCHES.c.sequence))
+
+    def batch_in_state(self, collection: str, state: str) -> Json | None:
+        """Return a collection's newest batch if it is in this state."""
+        found = self.batches(collection)
+        return found[-1] if found and found[-1]["state"] == state else None
+
+    def announced_ago(self, collection: str) -> float:
+        """Return the age of the announcement of a collection's newest batch, in seconds."""
+        announced_at = self.batches(collection)[-1]["announced_at"]
+        return (dt.datetime.now(dt.UTC) - announced_at).total_seconds()
+
+    def alerts(self, about: str) -> list[Json]:
+        """Return the entries of the outbox whose key names this."""
+        return self._rows(sa.select(t.OUTBOX).where(t.OUTBOX.c.key.contains(about)))
+
+    def snapshots(self) -> list[Json]:
+        """Return all snapshots that were published."""
+        return self._rows(sa.select(t.SNAPSHOTS))
+
+    def images_landed(self) -> int:
+        """Return how many images are in the books."""
+        with self.ledger.reading() as connection:
+            return receipts.image_counts(connection)["landed"]
+
+    def page_counts(self, batch_id: str) -> dict[str, int]:
+        """Return how many pages of a batch are in every fate."""
+        with self.ledger.reading() as connection:
+            return receipts.page_counts(connection, batch_id)
+
+    def _rows(self, query: "sa.Select[Any]") -> list[Json]:
+        with self.ledger.reading() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def mails(self, about: str) -> list[Message]:
+        """Return the mails in the inbox whose subject names this."""
+        return [mail for mail in inbox.messages(self.home.mail) if about in mail.subject]
+
+    # --- Airflow ---------------------------------------------------------------------------------
+
+    def get(self, path: str, **params: Any) -> Json:
+        """Ask Airflow's REST API."""
+        answer: Json = self.api.get(f"/api/v2/{path}", params=params).raise_for_status().json()
+        return answer
+
+    def runs(self, dag_id: str, **wanted: Any) -> list[Json]:
+        """Return the runs of a DAG that are as wanted."""
+        found = self.get(f"dags/{dag_id}/dagRuns", limit=100)["dag_runs"]
+        return [run for run in found if wanted.items() <= run.items()]
+
+    def tasks(self, dag_id: str, run_id: str = "~") -> list[Json]:
+        """Return the task instances of one run, or of all."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        found: list[Json] = self.get(path, limit=100)["task_instances"]
+        return found
+
+    def slices(self, run_id: str) -> list[Json]:
+        """Return the tasks of a run that read slices."""
+        tasks = self.tasks("recognize_pages", run_id)
+        return [task for task in tasks if task["task_id"] == "recognize_slice"]
+
+    def slice_at_work(self, batch_id: str) -> Json | None:
+        """Return the task that reads a slice of this batch now, if there is one."""
+        for run in self.runs("recognize_pages", partition_key=batch_id):
+            for task in self.slices(run["dag_run_id"]):
+                if task["state"] == "running" and task["pid"]:
+                    return task
+        return None
+
+    def events(self, asset: str, **wanted: Any) -> list[Json]:
+        """Return the events of an asset that are as wanted."""
+        params = {"asset_id": self._asset(asset)["id"], "limit": 100}
+        # Airflow 3.3.2 cannot show an event whose run is queued: it answers 500 until it starts.
+        answer = wait_until(
+            f"the events of {asset} can be shown",
+            lambda: (a := self.api.get("/api/v2/assets/events", params=params)).is_success and a,
+        )
+        return [e for e in answer.json()["asset_events"] if wanted.items() <= e.items()]
+
+    def newest_event(self, asset: str) -> int:
+        """Return the number of the newest event of an asset, 0 without any."""
+        newest: Json | None = self._asset(asset)["last_asset_event"]
+        return (newest and newest["id"]) or 0
+
+    def _asset(self, name: str) -> Json:
+        assets = self.get("assets", name_pattern=name)["assets"]
+        (found,) = (asset for asset in assets if asset["name"] == name)
+        return dict(found)
+
+    def trigger(self, dag_id: str) -> str:
+        """Start a run by hand and return its id."""
+        answer = self.api.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None})
+        run_id: str = answer.raise_for_status().json()["dag_run_id"]
+        return run_id
+
+    @contextmanager
+    def paused(self, *dag_ids: str) -> Iterator[None]:
+        """Pause DAGs, with no task of them at work, until the block ends."""
+        for dag_id in dag_ids:
+            self._pause(dag_id, is_paused=True)
+        try:
+            for dag_id in dag_ids:
+                wait_until(f"no task of {dag_id} at work", lambda d=dag_id: not self._at_work(d))
+            yield
+        finally:
+            for dag_id in dag_ids:
+                self._pause(dag_id, is_paused=False)
+
+    def _pause(self, dag_id: str, *, is_paused: bool) -> None:
+        body = {"is_paused": is_paused}
+        self.api.patch(f"/api/v2/dags/{dag_id}", json=body).raise_for_status()
+
+    def _open_runs(self, dag_id: str) -> list[Json]:
+        found: list[Json] = self.get(f"dags/{dag_id}/dagRuns", state=["queued", "running"])[
+            "dag_runs"
+        ]
+        return found
+
+    def _at_work(self, dag_id: str) -> list[Json]:
+        path = f"dags/{dag_id}/dagRuns/~/taskInstances"
+        found: list[Json] = self.get(path, state=["queued", "running"])["task_instances"]
+        return found
+
+    # --- violence --------------------------------------------------------------------------------
+
+    def kill(self, program: str) -> None:
+        """Kill -9 one program of this stack."""
+        pid = supervisor.processes(self.home, self._stack)[program]["pid"]
+        self._send(pid, signal.SIGKILL)
+
+    @contextmanager
+    def frozen(self, task: Json) -> Iterator[None]:
+        """Stop the process of a running task until the block ends."""
+        self._send(task["pid"], signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._send(task["pid"], signal.SIGCONT)
+
+    def _send(self, pid: int, number: signal.Signals) -> None:
+        assert is_marked(pid, environment.marker(self.home)), "no process of this stack"
+        os.kill(pid, number)
