@@ -22,6 +22,9 @@ from scanmill.orchestration.running import (
     name_slice,
 )
 
+TRIES_TOGETHER = 2
+"""After so many failures a slice is read image by image, to find the one that brings it down."""
+
 
 @dag(
     schedule=PartitionedAssetTimetable(assets=IMAGE_BATCHES),
@@ -49,7 +52,7 @@ def list_slices() -> list[int]:
     map_index_template="{{ slice_name }}",
     max_active_tis_per_dag=SLICES_AT_ONCE,
 )
-def recognize_slice(slice_number: int) -> dict[str, int]:
+def recognize_slice(slice_number: int, ti=None) -> dict[str, int]:
     from scanmill.ocr import choose_engine
     from scanmill.steps import Mill, recognizing
 
@@ -60,6 +63,7 @@ def recognize_slice(slice_number: int) -> dict[str, int]:
         choose_engine(mill.settings),
         batch_id=current_batch(),
         slice_number=slice_number,
+        one_by_one=ti.try_number > TRIES_TOGETHER,
         log_url=current_log_url(),
     )
     tally = ", ".join(f"{count} {fate}" for fate, count in sorted(counts.items()))

@@ -145,6 +145,23 @@ def run_failed(
     return _message("run_failed", f"{dag_id}:{about}", subject=subject, text=text)
 
 
+def internal_error(
+    *, batch: str, files: Sequence[str], errors: Sequence[str], log_address: str
+) -> Message:
+    """Say that Scanmill itself failed on images, and that their mates went through."""
+    text = _join(
+        f"Scanmill itself failed on {_count(len(files), 'image')} of batch {_safe(batch)}, again "
+        "and again. The originals are in quarantine as internal_error; the rest went through.",
+        _files(files),
+        _list("It said", list(dict.fromkeys(errors))[:_CAUSES]),
+        f"Log:\n  {_safe(log_address, limit=500)}",
+        "Please report it with what stands here. After an update:\n"
+        "  ./scanmill drop FOLDER --again",
+    )
+    subject = f"[scanmill] a fault of ours on {_count(len(files), 'image')} of {batch}"
+    return _message("internal_error", batch, subject=subject, text=text)
+
+
 def images_pending(*, batches: Mapping[str, int], seconds: float) -> Message:
     """Say that images wait longer than the settings allow; the same batches make the same key."""
     total = sum(batches.values())

@@ -1,39 +1,31 @@
-"""Reads the images of one slice: fetch, decode, OCR, and one part that says what became of each."""
+"""Recognizes slices: every image is read, and one part says what became of each."""
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import itertools
 import logging
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scanmill import __version__, images, layout, schema, textstats
-from scanmill.dataset import labels
-from scanmill.errors import FatalError, PageError, UsageError
-from scanmill.images import Decoded
-from scanmill.ledger import books, receipts
-from scanmill.models import ImageFate, Raster, Reason, Recognition, SetAside
+from scanmill import __version__, alerts, layout, schema, textstats
+from scanmill.errors import FatalError, ScanmillError, UsageError
+from scanmill.ledger import books, outbox, receipts
+from scanmill.models import Reason
 from scanmill.ocr import OcrEngine
 from scanmill.steps import Mill
 from scanmill.steps.adopting import adopt_plan, collection_of, enter_part
-from scanmill.steps.page_rows import PageWriter, Planned, reasons_to_keep, unread
-from scanmill.store import (
-    LostRaceError,
-    ObjectDeniedError,
-    ObjectGoneError,
-    json_bytes,
-    parquet_bytes,
-)
+from scanmill.steps.page_rows import PageWriter, Planned
+from scanmill.steps.reading import Reader
+from scanmill.store import ObjectGoneError, parquet_bytes
 
 log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
 
 _GROUP_IMAGES = 16  # images that one worker fetches, decodes and reads at a time
 
@@ -54,12 +46,19 @@ def list_slices(mill: Mill, batch_id: str) -> list[int]:
 
 
 def recognize_slice(
-    mill: Mill, engine: OcrEngine, *, batch_id: str, slice_number: int, log_url: str = ""
+    mill: Mill,
+    engine: OcrEngine,
+    *,
+    batch_id: str,
+    slice_number: int,
+    one_by_one: bool = False,
+    log_url: str = "",
 ) -> dict[str, int]:
     """Read every image of a slice and return how many of its rows ended in which fate.
 
     Bad images are data: they are set aside with a reason. The part is created once; if another
-    attempt was first, its rows are the ones that count.
+    attempt was first, its rows are the ones that count. `one_by_one` is for a slice that failed
+    before: an image on which we ourselves fail is then set aside as `internal_error`.
 
     Raises:
         RetryableError: the store, the disk or the ledger failed.
@@ -69,31 +68,73 @@ def recognize_slice(
     try:
         part = mill.store.read_table(address)
     except ObjectGoneError:
-        rows = _read_slice(mill, engine, batch_id=batch_id, slice_number=slice_number)
+        planned = _planned(mill, batch_id, slice_number)
+        reader = _reader(mill, engine, batch_id)
+        rows = _read_one_by_one(reader, planned) if one_by_one else _read(reader, planned)
+        _refuse_if_all_denied(rows)
+        rows = [row | {"batch_id": batch_id, "slice": slice_number} for row in rows]
         ours = parquet_bytes(_part_table(rows, log_url))
         part = pq.read_table(pa.BufferReader(mill.store.create_first(address, ours)))
     enter_part(mill, batch_id, slice_number, part)
     _log_set_aside(part)
+    _tell_of_bugs(mill, batch_id, slice_number, part)
     return dict(Counter(part["fate"].to_pylist()))
 
 
-def _read_slice(
-    mill: Mill, engine: OcrEngine, *, batch_id: str, slice_number: int
-) -> list[dict[str, Any]]:
+def _planned(mill: Mill, batch_id: str, slice_number: int) -> list[Planned]:
     plan = mill.store.read_table(layout.plan(batch_id))
-    planned = plan.filter(pc.equal(plan["slice"], slice_number)).to_pylist()
-    writer = PageWriter(
-        engine=engine.info, known=textstats.word_lists(mill.settings.word_languages)
-    )
-    reader = _Reader(mill=mill, engine=engine, writer=writer, collection=collection_of(batch_id))
-    workers = mill.settings.ocr_workers
+    planned: list[Planned] = plan.filter(pc.equal(plan["slice"], slice_number)).to_pylist()
+    return planned
+
+
+def _reader(mill: Mill, engine: OcrEngine, batch_id: str) -> Reader:
+    known = textstats.word_lists(mill.settings.word_languages)
+    writer = PageWriter(engine=engine.info, known=known)
+    return Reader(mill=mill, engine=engine, writer=writer, collection=collection_of(batch_id))
+
+
+def _read(reader: Reader, planned: Sequence[Planned]) -> list[Row]:
+    workers = reader.mill.settings.ocr_workers
     # Groups small enough that every worker has some to the end, large enough to share a child.
     size = max(1, min(_GROUP_IMAGES, -(-len(planned) // (4 * workers))))
     groups = [planned[start : start + size] for start in range(0, len(planned), size)]
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        rows = list(itertools.chain.from_iterable(pool.map(reader.read_group, groups)))
-    _refuse_if_all_denied(rows)
-    return [row | {"batch_id": batch_id, "slice": slice_number} for row in rows]
+        return list(itertools.chain.from_iterable(pool.map(reader.read_group, groups)))
+
+
+def _read_one_by_one(reader: Reader, planned: Sequence[Planned]) -> list[Row]:
+    """Read every image by itself, so that a bug of ours costs the image that brings it out.
+
+    Faults of the world are nobody's fault, and a bug that every image brings out is no image's.
+    """
+    with concurrent.futures.ThreadPoolExecutor(reader.mill.settings.ocr_workers) as pool:
+        reads = [pool.submit(reader.read_group, [image]) for image in planned]
+    errors = [read.exception() for read in reads]
+    for error in errors:
+        if isinstance(error, ScanmillError | OSError):
+            raise error
+    bugs = [error for error in errors if error]
+    if bugs and len(bugs) == len(planned) > 1:
+        raise bugs[0]
+    rows: list[Row] = []
+    for image, read, error in zip(planned, reads, errors, strict=True):
+        rows += reader.blame(image, error) if error else read.result()
+    return rows
+
+
+def _tell_of_bugs(mill: Mill, batch_id: str, slice_number: int, part: pa.Table) -> None:
+    bugs = part.filter(pc.equal(part["reason"], Reason.INTERNAL_ERROR))
+    if not len(bugs):
+        return
+    message = alerts.internal_error(
+        batch=batch_id,
+        files=bugs["source_key"].to_pylist(),
+        errors=bugs["detail"].to_pylist(),
+        log_address=part.schema.metadata[b"log_url"].decode(),
+    )
+    fields = dataclasses.asdict(message) | {"key": f"{message.key}:{slice_number}"}
+    with mill.ledger.writing() as connection:
+        outbox.post(connection, **fields)
 
 
 def _part_table(rows: Sequence[Mapping[str, Any]], log_url: str) -> pa.Table:
@@ -129,128 +170,3 @@ def _log_set_aside(part: pa.Table) -> None:
                 row["page_number"],
                 row["reason"],
             )
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Fetched:
-    """An image's bytes in a file, unless there are none, and its fate where that is settled."""
-
-    path: Path | None = None
-    image_fate: ImageFate | None = None
-    aside: SetAside | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Reader:
-    """Reads groups of images, several groups at a time in threads; native code runs in children."""
-
-    mill: Mill
-    engine: OcrEngine
-    writer: PageWriter
-    collection: str
-
-    def read_group(self, group: Sequence[Planned]) -> list[dict[str, Any]]:
-        """Return the rows of some images, and put the originals of the bad ones in quarantine."""
-        with tempfile.TemporaryDirectory(prefix="scanmill-") as folder:
-            work = Path(folder)
-            fetched = [self._fetch(planned, work) for planned in group]
-            files = [one.path for one in fetched if one.path and not one.aside]
-            decoded = images.decode(files, out_dir=work, settings=self.mill.settings)
-            opened: dict[Path | None, Decoded] = dict(zip(files, decoded, strict=True))
-            read = self._recognize(decoded)
-            rows = []
-            for planned, one in zip(group, fetched, strict=True):
-                rows += self._settle(planned, one, opened.get(one.path), read)
-            return rows
-
-    def _fetch(self, planned: Planned, work: Path) -> _Fetched:
-        if planned["size_bytes"] > self.mill.settings.max_object_bytes:
-            detail = f"{planned['size_bytes']} bytes; the limit is SCANMILL_MAX_OBJECT_BYTES"
-            return _quarantined(Reason.IMAGE_TOO_LARGE, detail)
-        try:
-            content = self.mill.store.read_version(planned["key"], planned["version"])
-        except ObjectGoneError as error:
-            return _superseded(Reason.DELETED, str(error))
-        except LostRaceError as error:
-            return _superseded(Reason.OVERWRITTEN, str(error))
-        except ObjectDeniedError as error:
-            return _quarantined(Reason.OBJECT_UNREADABLE, str(error))
-        path = work / planned["image_id"]
-        path.write_bytes(content)
-        return dataclasses.replace(_judged_by_name(planned["key"], content), path=path)
-
-    def _recognize(self, decoded: Sequence[Decoded]) -> dict[str, Recognition | SetAside]:
-        """Return what the engine read, by path of the raster."""
-        pages = itertools.chain.from_iterable(image.pages for image in decoded)
-        rasters = [page for page in pages if isinstance(page, Raster)]
-        read = self.engine.recognize(rasters)
-        return {raster.path: one for raster, one in zip(rasters, read, strict=True)}
-
-    def _settle(
-        self,
-        planned: Planned,
-        fetched: _Fetched,
-        opened: Decoded | None,
-        read: Mapping[str, Recognition | SetAside],
-    ) -> list[dict[str, Any]]:
-        content = fetched.path.read_bytes() if fetched.path else None
-        sha256 = hashlib.sha256(content).hexdigest() if content is not None else None
-        aside = fetched.aside or (opened.refusal if opened else None)
-        if aside:
-            fate = fetched.image_fate or ImageFate.QUARANTINED
-            rows = [unread(planned, image_fate=fate, aside=aside, sha256=sha256)]
-        else:
-            pages = opened.pages if opened else ()
-            rows = self.writer.rows(planned, sha256=sha256 or "", pages=pages, read=read)
-        for reason in sorted(reasons_to_keep(rows)):
-            self._quarantine(planned, rows, reason, content)
-        return rows
-
-    def _quarantine(
-        self,
-        planned: Planned,
-        rows: Sequence[Mapping[str, Any]],
-        reason: Reason,
-        content: bytes | None,
-    ) -> None:
-        """Keep the original and what was tried; both were kept before if a killed try comes again.
-
-        An object too large or forbidden to read leaves its original in landing alone.
-        """
-        folder = layout.quarantine(self.collection, reason, planned["image_id"])
-        if content is not None:
-            self.mill.store.create(folder + "original", content)
-        columns = ("source_key", "source_version", "sha256", "page_number", "detail", "stage")
-        attempt = {
-            "engine": dataclasses.asdict(self.engine.info),
-            "pages": [
-                {name: row[name] for name in columns} for row in rows if row["reason"] == reason
-            ],
-            "reason": reason,
-        }
-        self.mill.store.create_first(folder + "attempts/1.json", json_bytes(attempt))
-
-
-def _judged_by_name(key: str, content: bytes) -> _Fetched:
-    """Return the fate of what is no scan by its place: a metadata file, or one in no collection."""
-    if layout.collection_of(key) == layout.ROOT_COLLECTION:
-        detail = "it lies beside the collections; upload it to landing/<collection>/"
-        return _quarantined(Reason.NO_COLLECTION, detail)
-    if not layout.is_metadata(key):
-        return _Fetched()
-    try:
-        labels.read_metadata(key, content)
-    except PageError as error:
-        return _quarantined(error.reason, error.detail)
-    aside = SetAside(reason=Reason.METADATA_FILE, detail="labels and document ids", stage="read")
-    return _Fetched(image_fate=ImageFate.IGNORED, aside=aside)
-
-
-def _quarantined(reason: Reason, detail: str) -> _Fetched:
-    aside = SetAside(reason=reason, detail=detail, stage="read")
-    return _Fetched(image_fate=ImageFate.QUARANTINED, aside=aside)
-
-
-def _superseded(reason: Reason, detail: str) -> _Fetched:
-    aside = SetAside(reason=reason, detail=detail, stage="read")
-    return _Fetched(image_fate=ImageFate.SUPERSEDED, aside=aside)

@@ -1,0 +1,163 @@
+"""Reads images: fetch, decode, OCR; every one ends as rows, and the bad ones in quarantine too."""
+
+import dataclasses
+import hashlib
+import itertools
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scanmill import images, layout
+from scanmill.dataset import labels
+from scanmill.errors import PageError
+from scanmill.images import Decoded
+from scanmill.models import ImageFate, Raster, Reason, Recognition, SetAside
+from scanmill.ocr import OcrEngine
+from scanmill.steps import Mill
+from scanmill.steps.page_rows import PageWriter, Planned, reasons_to_keep, unread
+from scanmill.store import LostRaceError, ObjectDeniedError, ObjectGoneError, json_bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Fetched:
+    """An image's bytes in a file, unless there are none, and its fate where that is settled."""
+
+    path: Path | None = None
+    image_fate: ImageFate | None = None
+    aside: SetAside | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Reads groups of images, several groups at a time in threads; native code runs in children."""
+
+    mill: Mill
+    engine: OcrEngine
+    writer: PageWriter
+    collection: str
+
+    def read_group(self, group: Sequence[Planned]) -> list[dict[str, Any]]:
+        """Return the rows of some images, and put the originals of the bad ones in quarantine."""
+        with tempfile.TemporaryDirectory(prefix="scanmill-") as folder:
+            work = Path(folder)
+            fetched = [self._fetch(planned, work) for planned in group]
+            files = [one.path for one in fetched if one.path and not one.aside]
+            decoded = images.decode(files, out_dir=work, settings=self.mill.settings)
+            opened: dict[Path | None, Decoded] = dict(zip(files, decoded, strict=True))
+            read = self._recognize(decoded)
+            rows = []
+            for planned, one in zip(group, fetched, strict=True):
+                rows += self._settle(planned, one, opened.get(one.path), read)
+            return rows
+
+    def _fetch(self, planned: Planned, work: Path) -> _Fetched:
+        if planned["size_bytes"] > self.mill.settings.max_object_bytes:
+            detail = f"{planned['size_bytes']} bytes; the limit is SCANMILL_MAX_OBJECT_BYTES"
+            return _quarantined(Reason.IMAGE_TOO_LARGE, detail)
+        try:
+            content = self.mill.store.read_version(planned["key"], planned["version"])
+        except ObjectGoneError as error:
+            return _superseded(Reason.DELETED, str(error))
+        except LostRaceError as error:
+            return _superseded(Reason.OVERWRITTEN, str(error))
+        except ObjectDeniedError as error:
+            return _quarantined(Reason.OBJECT_UNREADABLE, str(error))
+        path = work / planned["image_id"]
+        path.write_bytes(content)
+        return dataclasses.replace(_judged_by_name(planned["key"], content), path=path)
+
+    def _recognize(self, decoded: Sequence[Decoded]) -> dict[str, Recognition | SetAside]:
+        """Return what the engine read, by path of the raster."""
+        pages = itertools.chain.from_iterable(image.pages for image in decoded)
+        rasters = [page for page in pages if isinstance(page, Raster)]
+        read = self.engine.recognize(rasters)
+        return {raster.path: one for raster, one in zip(rasters, read, strict=True)}
+
+    def _settle(
+        self,
+        planned: Planned,
+        fetched: _Fetched,
+        opened: Decoded | None,
+        read: Mapping[str, Recognition | SetAside],
+    ) -> list[dict[str, Any]]:
+        content = fetched.path.read_bytes() if fetched.path else None
+        sha256 = hashlib.sha256(content).hexdigest() if content is not None else None
+        aside = fetched.aside or (opened.refusal if opened else None)
+        if aside:
+            fate = fetched.image_fate or ImageFate.QUARANTINED
+            rows = [unread(planned, image_fate=fate, aside=aside, sha256=sha256)]
+        else:
+            pages = opened.pages if opened else ()
+            rows = self.writer.rows(planned, sha256=sha256 or "", pages=pages, read=read)
+        for reason in sorted(reasons_to_keep(rows)):
+            self._quarantine(planned, rows, reason, content)
+        return rows
+
+    def blame(self, planned: Planned, error: BaseException) -> list[dict[str, Any]]:
+        """Return the row of an image that we ourselves failed on, and keep its original."""
+        try:
+            content = self.mill.store.read_version(planned["key"], planned["version"])
+        except ObjectGoneError as gone:
+            aside = SetAside(reason=Reason.DELETED, detail=str(gone), stage="read")
+            return [unread(planned, image_fate=ImageFate.SUPERSEDED, aside=aside)]
+        # Where and what, but not the error's own words: they may quote the document.
+        *_, frame = traceback.extract_tb(error.__traceback__)
+        where = f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
+        detail = f"{type(error).__name__} at {where}"
+        aside = SetAside(reason=Reason.INTERNAL_ERROR, detail=detail, stage="recognize")
+        sha256 = hashlib.sha256(content).hexdigest()
+        fate = ImageFate.QUARANTINED
+        rows = [unread(planned, image_fate=fate, aside=aside, sha256=sha256)]
+        self._quarantine(planned, rows, Reason.INTERNAL_ERROR, content)
+        return rows
+
+    def _quarantine(
+        self,
+        planned: Planned,
+        rows: Sequence[Mapping[str, Any]],
+        reason: Reason,
+        content: bytes | None,
+    ) -> None:
+        """Keep the original and what was tried; both were kept before if a killed try comes again.
+
+        An object too large or forbidden to read leaves its original in landing alone.
+        """
+        folder = layout.quarantine(self.collection, reason, planned["image_id"])
+        if content is not None:
+            self.mill.store.create(folder + "original", content)
+        columns = ("source_key", "source_version", "sha256", "page_number", "detail", "stage")
+        attempt = {
+            "engine": dataclasses.asdict(self.engine.info),
+            "pages": [
+                {name: row[name] for name in columns} for row in rows if row["reason"] == reason
+            ],
+            "reason": reason,
+        }
+        self.mill.store.create_first(folder + "attempts/1.json", json_bytes(attempt))
+
+
+def _judged_by_name(key: str, content: bytes) -> _Fetched:
+    """Return the fate of what is no scan by its place: a metadata file, or one in no collection."""
+    if layout.collection_of(key) == layout.ROOT_COLLECTION:
+        detail = "it lies beside the collections; upload it to landing/<collection>/"
+        return _quarantined(Reason.NO_COLLECTION, detail)
+    if not layout.is_metadata(key):
+        return _Fetched()
+    try:
+        labels.read_metadata(key, content)
+    except PageError as error:
+        return _quarantined(error.reason, error.detail)
+    aside = SetAside(reason=Reason.METADATA_FILE, detail="labels and document ids", stage="read")
+    return _Fetched(image_fate=ImageFate.IGNORED, aside=aside)
+
+
+def _quarantined(reason: Reason, detail: str) -> _Fetched:
+    aside = SetAside(reason=reason, detail=detail, stage="read")
+    return _Fetched(image_fate=ImageFate.QUARANTINED, aside=aside)
+
+
+def _superseded(reason: Reason, detail: str) -> _Fetched:
+    aside = SetAside(reason=reason, detail=detail, stage="read")
+    return _Fetched(image_fate=ImageFate.SUPERSEDED, aside=aside)
