@@ -162,6 +162,31 @@ def internal_error(
     return _message("internal_error", batch, subject=subject, text=text)
 
 
+def component_away(*, component: str, trouble: str) -> Message:
+    """Say that a part of the installation does not answer."""
+    name = component.replace("_", "-")
+    text = _join(
+        f"The {name} has not answered for half a minute.",
+        f"It said:\n  {_safe(trouble, limit=300)}",
+        "Nothing is lost: what has landed stays listed, and goes on when it is back. A second "
+        "message says when.",
+        "Type:\n"
+        "  ./scanmill doctor    what is there and what is not\n"
+        "  ./scanmill up        starts what is missing of a local stack",
+    )
+    subject = f"[scanmill] the {name} is away"
+    return _message("component_away", component, subject=subject, text=text)
+
+
+def component_back(*, component: str) -> Message:
+    """Say that a part of the installation answers again."""
+    name = component.replace("_", "-")
+    text = f"The {name} answers again. What waited for it goes on by itself.\n"
+    return _message(
+        "component_back", component, subject=f"[scanmill] the {name} is back", text=text
+    )
+
+
 def images_pending(*, batches: Mapping[str, int], seconds: float) -> Message:
     """Say that images wait longer than the settings allow; the same batches make the same key."""
     total = sum(batches.values())

@@ -26,6 +26,12 @@ def post(connection: Connection, *, key: str, kind: str, subject: str, text: str
     insert_new(connection, t.OUTBOX, [message])
 
 
+def count(connection: Connection, prefix: str) -> int:
+    """Return how many messages have a key that starts like this."""
+    same = t.OUTBOX.c.key.startswith(prefix, autoescape=True)
+    return connection.scalar(sa.select(sa.func.count()).select_from(t.OUTBOX).where(same)) or 0
+
+
 def undelivered(connection: Connection) -> Sequence[sa.RowMapping]:
     """Return the messages that have not arrived, oldest first."""
     query = sa.select(t.OUTBOX).where(t.OUTBOX.c.delivered_at.is_(None))

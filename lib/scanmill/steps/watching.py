@@ -1,13 +1,16 @@
-"""The watchdog: outside Airflow, it delivers alerts and tells of what stands still."""
+"""The watchdog: outside Airflow, it delivers alerts and tells of what is dead or stands still."""
 
 import dataclasses
 import datetime as dt
 import logging
 import time
+from collections.abc import Callable, Iterator
 
 import sqlalchemy as sa
 
 from scanmill import alerts
+from scanmill.airflow_api import AirflowApi
+from scanmill.alerts import Message
 from scanmill.errors import RetryableError
 from scanmill.ledger import outbox
 from scanmill.ledger import tables as t
@@ -17,20 +20,86 @@ from scanmill.steps.delivering import deliver
 
 log = logging.getLogger(__name__)
 
-_DELIVER_SECONDS = 3
+DELIVER_SECONDS = 3
+LOOK_SECONDS = 15
+PATIENCE_SECONDS = 30
+"""What is away for a shorter time is being started again, and nobody needs to know."""
+
+_COMPONENTS = ("scheduler", "triggerer", "dag_processor")
 
 
 def watch(mill: Mill, *, forever: bool = True) -> None:
-    """Deliver what is in the outbox and look for images that wait too long."""
+    """Deliver what is in the outbox, and look at everything that may die or stand still."""
+    watchdog = Watchdog(mill)
+    next_look = 0.0
     while True:
         try:
-            tell_of_old_images(mill)
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + LOOK_SECONDS
+                watchdog.look()
             deliver(mill)
-        except RetryableError as error:
-            log.warning("the next look comes in %d s: %s", _DELIVER_SECONDS, error)
+        except RetryableError as error:  # the ledger is locked: the next round comes soon
+            log.warning("a round of the watchdog failed: %s", error)
         if not forever:
             return
-        time.sleep(_DELIVER_SECONDS)
+        time.sleep(DELIVER_SECONDS)
+
+
+class Watchdog:
+    """Remembers since when a component is away; what was told of it is in the outbox."""
+
+    def __init__(self, mill: Mill, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._mill = mill
+        self._clock = clock
+        self._away_since: dict[str, float] = {}
+
+    def look(self) -> None:
+        """Look once: one message when something has been away for too long, one when it is back."""
+        tell_of_old_images(self._mill)
+        for component, trouble in _components(self._mill):
+            if not trouble:
+                self._away_since.pop(component, None)
+                self._tell_if_over(component)
+                continue
+            since = self._away_since.setdefault(component, self._clock())
+            if self._clock() - since >= PATIENCE_SECONDS:
+                self._tell(alerts.component_away(component=component, trouble=trouble))
+
+    def _tell(self, message: Message) -> None:
+        with self._mill.ledger.writing() as connection:
+            episode = outbox.count(connection, f"component_back:{message.key.split(':')[1]}:")
+            fields = dataclasses.asdict(message) | {"key": f"{message.key}:{episode}"}
+            outbox.post(connection, **fields)
+
+    def _tell_if_over(self, component: str) -> None:
+        message = alerts.component_back(component=component)
+        with self._mill.ledger.writing() as connection:
+            away = outbox.count(connection, f"component_away:{component}:")
+            back = outbox.count(connection, f"component_back:{component}:")
+            if away > back:
+                fields = dataclasses.asdict(message) | {"key": f"{message.key}:{back}"}
+                outbox.post(connection, **fields)
+
+
+def _components(mill: Mill) -> Iterator[tuple[str, str]]:
+    """Yield every component and what is wrong with it; nothing is wrong with the empty word."""
+    try:
+        mill.store.is_versioned()
+    except RetryableError as error:
+        yield "store", str(error)
+    else:
+        yield "store", ""
+    if not mill.settings.airflow_url:
+        return
+    try:
+        health = AirflowApi(mill.settings).health()
+    except RetryableError as error:
+        yield "api_server", str(error)
+        return
+    yield "api_server", ""
+    for name in _COMPONENTS:
+        state = (health.get(name) or {}).get("status")
+        yield name, "" if state == "healthy" else f"Airflow calls it [{state}]"
 
 
 def tell_of_old_images(mill: Mill) -> None:
