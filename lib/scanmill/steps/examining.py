@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scanmill import layout
+from scanmill import airflow_api, layout
 from scanmill.airflow_api import AirflowApi
 from scanmill.errors import ScanmillError
 from scanmill.ledger import outbox, receipts
@@ -161,13 +161,13 @@ def _airflow(mill: Mill) -> Iterator[Result]:
         detail = "SCANMILL_AIRFLOW_URL is not set: not examined"
         yield Result(name="Airflow", is_well=True, detail=detail)
         return
+    health = airflow_api.health(mill.settings)
+    for name in _COMPONENTS:
+        state = (health.get(name) or {}).get("status") or "absent"
+        remedy = "./scanmill up starts what is missing; its log is in the logs folder"
+        is_well = state == "healthy"
+        yield Result(name=f"Airflow {name}", is_well=is_well, detail=state, remedy=remedy)
     with AirflowApi(mill.settings) as airflow:
-        health = airflow.health()
-        for name in _COMPONENTS:
-            state = (health.get(name) or {}).get("status") or "absent"
-            remedy = "./scanmill up starts what is missing; its log is in the logs folder"
-            is_well = state == "healthy"
-            yield Result(name=f"Airflow {name}", is_well=is_well, detail=state, remedy=remedy)
         if mill.settings.queue_url:
             yield _watcher(airflow)
         yield _plain_schedules(airflow)

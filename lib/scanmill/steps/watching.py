@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 
 import sqlalchemy as sa
 
-from scanmill import alerts
-from scanmill.airflow_api import AirflowApi
+from scanmill import airflow_api, alerts
 from scanmill.alerts import Message
 from scanmill.errors import RetryableError
 from scanmill.ledger import outbox
@@ -22,6 +21,7 @@ log = logging.getLogger(__name__)
 
 DELIVER_SECONDS = 3
 LOOK_SECONDS = 15
+START_SECONDS = 60
 PATIENCE_SECONDS = 30
 """What is away for a shorter time is being started again, and nobody needs to know."""
 
@@ -31,7 +31,8 @@ _COMPONENTS = ("scheduler", "triggerer", "dag_processor")
 def watch(mill: Mill, *, forever: bool = True) -> None:
     """Deliver what is in the outbox, and look at everything that may die or stand still."""
     watchdog = Watchdog(mill)
-    next_look = 0.0
+    # The watchdog itself is up sooner than what it looks at.
+    next_look = time.monotonic() + (START_SECONDS if forever else 0)
     while True:
         try:
             if time.monotonic() >= next_look:
@@ -92,7 +93,7 @@ def _components(mill: Mill) -> Iterator[tuple[str, str]]:
     if not mill.settings.airflow_url:
         return
     try:
-        health = AirflowApi(mill.settings).health()
+        health = airflow_api.health(mill.settings)
     except RetryableError as error:
         yield "api_server", str(error)
         return
