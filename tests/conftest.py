@@ -20,7 +20,9 @@ import itertools  # noqa: E402
 import boto3  # noqa: E402
 import pytest  # noqa: E402
 
+from scanmill import report  # noqa: E402
 from scanmill.ledger import Ledger  # noqa: E402
+from scanmill.quality import runner  # noqa: E402
 from scanmill.settings import Settings  # noqa: E402
 from scanmill.steps import Mill  # noqa: E402
 from unit.ministack_server import client_options, running_ministack  # noqa: E402
@@ -84,3 +86,17 @@ def new_mill(aws, empty_ledger, tmp_path):
 def mill(new_mill):
     """An empty, versioned bucket with an empty ledger, and the usual settings."""
     return new_mill()
+
+
+@pytest.fixture
+def plain_reports(monkeypatch):
+    """Make reports with one picture and one page of Data Docs: they cost more than all the rest.
+
+    How these look is the business of test_report and test_quality.
+    """
+
+    def write(_run, _context, docs_dir):
+        (docs_dir / "index.html").write_text("<p>Data Docs</p>")
+
+    monkeypatch.setattr(runner._Run, "_write_docs", write)
+    monkeypatch.setattr(report, "MOST_WORST_PAGES", 1)

@@ -12,6 +12,8 @@ from scanmill import cli
 from scanmill.ledger import tables as t
 from scanmill.steps import planning
 
+pytestmark = pytest.mark.usefixtures("plain_reports")
+
 
 @pytest.fixture
 def run(monkeypatch, capsys):

@@ -20,7 +20,7 @@ MOST_FOLDERS = 50
 _WAIT_SECONDS = 5  # long polling
 _LINGER_SECONDS = 2  # a burst of uploads becomes one event
 _BURST_SECONDS = 10
-_VISIBILITY_SECONDS = 120  # longer than Airflow takes to confirm an event
+_VISIBILITY_SECONDS = 60  # Airflow confirms an event within seconds
 _BURST_MESSAGES = 1000
 
 
