@@ -46,7 +46,7 @@ def ring_for_builds(outlet_events=None) -> int:
     waiting = planning.batches_to_build(mill)
     if not waiting:
         raise AirflowSkipException("No batch waits to be built.")
-    planning.note_announced(mill, waiting)
+    planning.note_built_for(mill, waiting)
     outlet_events[PAGES].add_partitions(waiting)
     return len(waiting)
 

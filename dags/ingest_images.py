@@ -37,7 +37,7 @@ def plan_batches(dag_run=None, inlet_events=None, outlet_events=None) -> int:
         # Airflow may leave an event out of every run: look at all of the last hour, not at ours.
         since = dt.datetime.now(dt.UTC) - _LOOK_BACK
         events = inlet_events[LANDING].after(since.isoformat())
-        folders = folders_to_list([event.extra["payload"] for event in events])
+        folders = folders_to_list([event.extra.get("payload") for event in events])
     mill = Mill.from_settings()
     planned = planning.plan_batches(mill, folders=folders)
     waiting = planning.batches_to_announce(mill)

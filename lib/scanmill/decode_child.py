@@ -62,6 +62,7 @@ class Bounds:
     max_side_px: int
     min_side_px: int
     max_frames: int
+    max_image_pixels: int
     page_cpu_seconds: int
 
 
@@ -92,6 +93,8 @@ def decode_image(path: Path, *, stem: str, bounds: Bounds) -> dict[str, object]:
     if refusal is None and not any(isinstance(page, Raster) for page in pages):
         refusal = next(page for page in pages if isinstance(page, SetAside))
     if refusal is not None:
+        for page in Path(stem).parent.glob(f"{Path(stem).name}-*.pgm"):
+            page.unlink()
         return {"pages": [], "refusal": dataclasses.asdict(refusal)}
     return {"pages": [dataclasses.asdict(page) for page in pages], "refusal": None}
 
@@ -106,7 +109,13 @@ def _pages(path: Path, *, stem: str, bounds: Bounds) -> Iterator[Page]:
         announced = _announced_frames(image, bounds)
         page: Page | None = None
         number = 0
+        pixels = 0
         for number, frame in enumerate(_frames(image, bounds), start=1):
+            if isinstance(frame, Image.Image):
+                pixels += frame.width * frame.height
+            if pixels > bounds.max_image_pixels:  # a small file may unpack to more than the disk
+                detail = f"more than {bounds.max_image_pixels} pixels in {number} frames."
+                raise PageError(Reason.IMAGE_TOO_LARGE, detail)
             page = _settled(frame, Path(f"{stem}-{number}.pgm"))
             yield page
         if isinstance(page, SetAside) and page.reason == Reason.FRAMES_UNREADABLE:

@@ -101,6 +101,7 @@ def _order(jobs: Iterable[_Job], settings: Settings) -> str:
         "max_side_px": settings.max_side_px,
         "min_side_px": settings.min_side_px,
         "max_frames": settings.max_frames,
+        "max_image_pixels": settings.max_image_pixels,
         "page_cpu_seconds": settings.page_cpu_seconds,
     }
     return json.dumps({"bounds": bounds, "files": [(str(j.source), str(j.stem)) for j in jobs]})

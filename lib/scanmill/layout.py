@@ -70,6 +70,12 @@ def split_batch_id(batch: str) -> tuple[str, int] | None:
     return (match["collection"], int(match["sequence"])) if match else None
 
 
+def planned_batch(key: str) -> str | None:
+    """Return the batch whose plan lies at this address, or None where no plan lies."""
+    match = re.fullmatch(r"batches/(?P<batch_id>[^/]+-\d{6})/plan\.parquet", key)
+    return match["batch_id"] if match else None
+
+
 def plan(batch: str) -> str:
     """Return the address of the plan: images, versions and slices of a batch."""
     return f"batches/{batch}/plan.parquet"

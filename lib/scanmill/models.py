@@ -115,8 +115,8 @@ def generation(etag: str, size_bytes: int, number: int) -> str:
     return f"{etag}-{size_bytes}-g{number}"
 
 
-def generation_etag(version: str) -> str | None:
-    """Return the etag in a version that we counted ourselves, None for a version of the store's."""
+def counted_etag(version: str) -> str | None:
+    """Return the etag in a version that we counted ourselves, None for one of the store's."""
     match = re.fullmatch(r"(.+)-\d+-g\d+", version)
     return match[1] if match else None
 

@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     )
     max_object_bytes: Count = Field(200_000_000, description="Largest object that is opened.")
     max_pixels: Count = Field(100_000_000, description="Largest page, in pixels.")
+    max_image_pixels: Count = Field(
+        5_000_000_000, description="Pixels of all pages of one image: what it takes on disk."
+    )
     max_side_px: Count = Field(32_000, description="Longest side of a page.")
     min_side_px: Count = Field(10, description="Shortest side of a page.")
     max_frames: Count = Field(500, description="Most pages in one image.")

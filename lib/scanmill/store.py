@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from scanmill.errors import FatalError, RetryableError, ScanmillError
-from scanmill.models import generation_etag
+from scanmill.models import counted_etag
 
 _GONE = {"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed"}
 _DENIED = {"AccessDenied", "InvalidObjectState", "403"}
@@ -38,7 +38,7 @@ class NoSuchBucketError(FatalError):
     """The bucket is not there."""
 
 
-class NotATableError(FatalError):
+class AlteredError(FatalError):
     """Bytes of ours that were altered behind our back."""
 
 
@@ -74,7 +74,10 @@ class Store:
             read_timeout=30,
             s3={"addressing_style": "path"},
         )
-        return boto3.client("s3", config=config)
+        try:
+            return boto3.client("s3", config=config)
+        except ValueError as error:
+            raise FatalError(f"AWS_ENDPOINT_URL cannot be used: {error}") from error
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -94,7 +97,7 @@ class Store:
         Raises as `read` does, and also:
             LostRaceError: the bucket keeps no versions, and the object is another by now.
         """
-        etag = generation_etag(version)
+        etag = counted_etag(version)
         wanted = {"IfMatch": etag} if etag else {"VersionId": version}
         return self._read(key, **wanted)[0]
 
@@ -103,20 +106,27 @@ class Store:
         return self._read(key)
 
     def read_json(self, key: str) -> dict[str, Any]:
-        """Return the JSON object kept at this key."""
-        content: dict[str, Any] = json.loads(self.read(key))
+        """Return the JSON object kept at this key.
+
+        Raises as `read` does, and also:
+            AlteredError: its bytes are no JSON.
+        """
+        try:
+            content: dict[str, Any] = json.loads(self.read(key))
+        except ValueError as error:
+            raise AlteredError(f"[{key}] is no JSON any more: {error}") from error
         return content
 
     def read_table(self, key: str) -> pa.Table:
         """Return the Parquet table kept at this key.
 
         Raises as `read` does, and also:
-            NotATableError: its bytes are no Parquet.
+            AlteredError: its bytes are no Parquet.
         """
         try:
             return pq.read_table(pa.BufferReader(self.read(key)))
         except pa.ArrowInvalid as error:
-            raise NotATableError(f"[{key}] is no table any more: {error}") from error
+            raise AlteredError(f"[{key}] is no table any more: {error}") from error
 
     def exists(self, key: str) -> bool:
         """Tell whether an object is there."""

@@ -19,9 +19,23 @@ def alike(*groups, reason=Reason.SAME_TEXT):
     }
 
 
+class Known:
+    """Texts whose likeness is known beforehand."""
+
+    def __init__(self, likeness):
+        self._likeness = likeness
+
+    def alike(self, page_id):
+        return self._likeness.get(page_id, {})
+
+    def keep(self, page_id):
+        pass
+
+
 def decided(rows, *, replaced=(), stale=(), likeness=None, broken=None):
     """Return (fate, reason, original) by page id."""
-    build = Build(rows=rows, replaced=replaced, stale_images=stale, likeness=likeness or {})
+    texts = Known(likeness or {})
+    build = Build(rows=rows, replaced=replaced, stale_images=stale, texts=texts)
     fates = decide(build, rule_broken_by=lambda row: (broken or {}).get(row["page_id"]))
     assert len({fate["page_id"] for fate in fates}) == len(fates)
     return {

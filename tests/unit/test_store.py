@@ -13,8 +13,8 @@ from engines.faulty_s3 import answering
 from scanmill.errors import FatalError, RetryableError
 from scanmill.models import generation
 from scanmill.store import (
+    AlteredError,
     LostRaceError,
-    NotATableError,
     ObjectDeniedError,
     ObjectGoneError,
     Store,
@@ -258,7 +258,7 @@ def test_a_body_that_breaks_off_is_no_short_object(store_that_fails):
 def test_bytes_that_are_no_table_any_more_are_named(store):
     store.create("t", b"rotten")
 
-    with pytest.raises(NotATableError, match=r"\[t\]"):
+    with pytest.raises(AlteredError, match=r"\[t\]"):
         store.read_table("t")
 
 

@@ -11,6 +11,7 @@ import click
 from scanmill import __version__
 from scanmill.cli import books, checks, local, uploads
 from scanmill.errors import ScanmillError, UsageError
+from scanmill.inert import inert
 
 WRONG, MISUSED = 1, 2
 
@@ -50,4 +51,4 @@ def main() -> None:
 
 
 def _say(message: str) -> None:
-    click.echo(f"scanmill: {' '.join(message.split())}", err=True)
+    click.echo(f"scanmill: {inert(' '.join(message.split()), limit=2000)}", err=True)

@@ -31,7 +31,15 @@ def drop(paths: Sequence[Path], *, collection: str | None, again: bool) -> int:
     """Upload files or folders; the folders inside become labels."""
     files = list(_files(paths, collection))
     _refuse_collisions(files)
-    upload(open_mill(), files, again=again)
+    good = [(path, key) for path, key in files if _is_utf8(key)]
+    upload(open_mill(), good, again=again)
+    bad = [path for path, key in files if not _is_utf8(key)]
+    if bad:
+        shown = bad[0].as_posix().encode(errors="replace").decode()
+        raise UsageError(
+            f"{len(bad)} of {len(files)} files were not uploaded, first [{shown}]: their names are "
+            "not UTF-8, as S3 keys must be. Rename them and drop the folder again."
+        )
     return 0
 
 
@@ -75,7 +83,7 @@ def _files(paths: Sequence[Path], collection: str | None) -> Iterator[tuple[Path
             raise UsageError(f"[{name}] is no name of a collection. Give one: --collection NAME")
         for file in sorted(root.rglob("*")) if root.is_dir() else [root]:
             if file.is_file():
-                yield file, f"{layout.LANDING}{name}/{_utf8(file.relative_to(folder))}"
+                yield file, f"{layout.LANDING}{name}/{file.relative_to(folder).as_posix()}"
 
 
 def _refuse_collisions(files: Sequence[tuple[Path, str]]) -> None:
@@ -89,15 +97,12 @@ def _refuse_collisions(files: Sequence[tuple[Path, str]]) -> None:
             )
 
 
-def _utf8(name: Path) -> str:
+def _is_utf8(name: str) -> bool:
     try:
-        name.as_posix().encode()
-    except UnicodeEncodeError as error:
-        shown = name.as_posix().encode(errors="replace").decode()
-        raise UsageError(
-            f"The name [{shown}] is not UTF-8, as S3 keys must be. Rename it."
-        ) from error
-    return name.as_posix()
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _landed(mill: Mill) -> dict[str, str]:

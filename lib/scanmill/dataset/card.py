@@ -1,6 +1,7 @@
 """Writes the dataset card, and the features that keep labels right across shards."""
 
 import json
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ _DTYPES = {
     pa.bool_(): "bool",
 }
 
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
+
 _EXTRA_MEANINGS = {
     "document_id": "Pages that belong together share it, and the split.",
     "label": "Class, as an index into the label names.",
@@ -29,8 +32,10 @@ def card(manifest: Manifest) -> str:
     It lists the shard files by name, because a pattern would show half of the next publish. It is
     derived from the manifest alone and names it, and holds no recognized text.
     """
+    # JSON is YAML, and a label may be called `no`, `1.0` or worse; but some characters YAML wants
+    # escaped that JSON does not.
     metadata = json.dumps(_metadata(manifest), indent=1, ensure_ascii=False)
-    # JSON is YAML; and a label may be called `no`, `1.0` or worse.
+    metadata = _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", metadata)
     return f"---\n{metadata}\n---\n{_words(manifest)}"
 
 

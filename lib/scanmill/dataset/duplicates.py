@@ -37,6 +37,11 @@ def sign(text: str) -> Signature:
     return Signature(bands=(exact, *bands), sketch=sketch)
 
 
+def is_exact(band: str) -> bool:
+    """Tell whether two texts that share this band are the same, and not only nearly."""
+    return band.startswith("x:")
+
+
 def similarity(one: bytes, other: bytes) -> float:
     """Return the estimated Jaccard similarity of two texts, 0 to 1, from their sketches."""
     return float(np.mean(np.frombuffer(one, "<u4") == np.frombuffer(other, "<u4")))

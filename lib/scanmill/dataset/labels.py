@@ -8,8 +8,8 @@ import csv
 import dataclasses
 import io
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
 
 from scanmill import layout
 from scanmill.errors import PageError
@@ -33,8 +33,8 @@ def read_metadata(key: str, content: bytes) -> dict[str, Note]:
     try:
         text = content.decode("utf-8-sig")
         rows = _jsonl(text) if key.endswith(".jsonl") else _csv(text)
-        folder = PurePosixPath(key).parent
-        return {str(folder / row["file_name"]): _note(row) for row in rows}
+        folder = key.rpartition("/")[0]
+        return {_name(f"{folder}/{_path(row['file_name'])}"): _note(row) for row in rows}
     except (UnicodeDecodeError, ValueError, csv.Error, KeyError, TypeError) as error:
         detail = f"needs a column [file_name], and rows of text: {error!r}"
         raise PageError(Reason.BAD_METADATA, detail) from error
@@ -48,23 +48,39 @@ def _csv(text: str) -> list[dict[str, str]]:
 
 
 def _jsonl(text: str) -> list[dict[str, str]]:
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
-def _note(row: Mapping[str, str | None]) -> Note:
-    label, document = row.get("label") or "", row.get("document_id") or ""
-    return Note(label=str(label), document_id=str(document))
+def _note(row: Mapping[str, object]) -> Note:
+    return Note(label=_word(row.get("label")), document_id=_word(row.get("document_id")))
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"[{value!r}] is no file name")
+    return value
+
+
+def _word(value: object) -> str:
+    if isinstance(value, dict | list):
+        raise TypeError(f"[{value!r}] is no single word")
+    return "" if value is None else str(value)
+
+
+def _name(key: str) -> str:
+    """Return a key as names are compared: file systems differ in accents and slashes."""
+    return unicodedata.normalize("NFC", key.replace("\\", "/"))
 
 
 def label_of(key: str, notes: Mapping[str, Note]) -> str | None:
     """Return an image's label: what metadata says, else its folder, else None."""
-    note = notes.get(key)
+    note = notes.get(_name(key))
     return (note.label if note else "") or layout.folder_label(key)
 
 
 def document_of(key: str, notes: Mapping[str, Note]) -> str:
     """Return the document that an image belongs to: what metadata says, else the image alone."""
-    note = notes.get(key)
+    note = notes.get(_name(key))
     return (note.document_id if note else "") or key.removeprefix(layout.LANDING)
 
 

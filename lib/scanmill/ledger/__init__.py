@@ -37,6 +37,8 @@ class Ledger:
     def reading(self) -> Iterator[Connection]:
         """Yield a connection that sees one unchanging state of the books."""
         with _translated(), self._engine.connect() as connection:
+            if connection.dialect.name == "postgresql":  # SQLite's readers have it by themselves
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     @contextlib.contextmanager
@@ -67,9 +69,16 @@ class Ledger:
 
 
 def _engine(url: str) -> sa.Engine:
-    if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True)
-    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    # hide_parameters: texts of mails and pages must not stand in error messages and logs.
+    try:
+        if not url.startswith("sqlite"):
+            return sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        busy = {"timeout": _BUSY_SECONDS}
+        engine = sa.create_engine(url, connect_args=busy, hide_parameters=True)
+    except (sa.exc.ArgumentError, ImportError) as error:
+        raise FatalError(
+            f"SCANMILL_LEDGER_URL cannot be used: {error}. Write sqlite:////path/ledger.db"
+        ) from error
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
@@ -97,3 +106,8 @@ def _translated() -> Iterator[None]:
         if "no such column" in str(error) or "no such table" in str(error):
             raise FatalError(f"The ledger does not fit this program: {error}") from error
         raise RetryableError(f"The ledger cannot be reached: {error}") from error
+    except sa.exc.DatabaseError as error:
+        raise FatalError(
+            f"The ledger is damaged, or no ledger: {error.orig}. Move it away, then: "
+            "./scanmill ledger rebuild"
+        ) from error

@@ -273,6 +273,12 @@ def note_announced(connection: Connection, batch_ids: Sequence[str]) -> None:
         _note(connection, batch_id, announced_at=dt.datetime.now(dt.UTC))
 
 
+def note_built_for(connection: Connection, batch_ids: Sequence[str]) -> None:
+    """Note that these batches were announced to be built."""
+    for batch_id in batch_ids:
+        _note(connection, batch_id, built_for_at=dt.datetime.now(dt.UTC))
+
+
 def _note(connection: Connection, batch_id: str, **moment: dt.datetime) -> None:
     insert_new(connection, t.DOORBELLS, [{"batch_id": batch_id}])
     doorbell = sa.update(t.DOORBELLS).where(t.DOORBELLS.c.batch_id == batch_id)

@@ -4,7 +4,7 @@ One key, one message: whoever comes second with the same key changes nothing.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -21,6 +21,7 @@ def post(connection: Connection, *, key: str, kind: str, subject: str, text: str
         "subject": subject,
         "text": text,
         "created_at": dt.datetime.now(dt.UTC),
+        "sent_by": "",
         "tries": 0,
     }
     insert_new(connection, t.OUTBOX, [message])
@@ -38,8 +39,13 @@ def undelivered(connection: Connection) -> Sequence[sa.RowMapping]:
     return connection.execute(query.order_by(t.OUTBOX.c.created_at)).mappings().all()
 
 
+def note_sent(connection: Connection, key: str, channels: Iterable[str]) -> None:
+    """Note which channels have taken a message."""
+    _update(connection, key, sent_by=" ".join(sorted(channels)))
+
+
 def note_delivered(connection: Connection, key: str) -> None:
-    """Note that a message has arrived."""
+    """Note that a message has arrived by every channel."""
     _update(connection, key, delivered_at=dt.datetime.now(dt.UTC), error=None)
 
 

@@ -1,7 +1,7 @@
 """What the ledger answers: the sums of the law of accounts, and which batch waits for what."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -89,15 +89,6 @@ def latest_verdict(connection: Connection, batch_id: str) -> sa.RowMapping | Non
     return connection.execute(query.limit(1)).mappings().first()
 
 
-def batch_names(connection: Connection) -> dict[str, list[str]]:
-    """Return the batches of every collection, oldest first."""
-    names: dict[str, list[str]] = {}
-    query = sa.select(t.BATCHES.c.collection, t.BATCHES.c.batch_id)
-    for collection, batch_id in connection.execute(query.order_by(t.BATCHES.c.batch_id)):
-        names.setdefault(collection, []).append(batch_id)
-    return names
-
-
 def newest_sequence(connection: Connection, collection: str) -> int:
     """Return the number of a collection's newest known batch, 0 without any."""
     highest = sa.select(sa.func.max(t.BATCHES.c.sequence)).where(
@@ -109,8 +100,7 @@ def newest_sequence(connection: Connection, collection: str) -> int:
 def known_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
     """Return which of these images are in the books."""
     known: set[str] = set()
-    for start in range(0, len(image_ids), 500):
-        some = image_ids[start : start + 500]
+    for some in _pieces(image_ids):
         query = sa.select(t.IMAGES.c.image_id).where(t.IMAGES.c.image_id.in_(some))
         known.update(connection.scalars(query))
     return known
@@ -120,30 +110,44 @@ def unheard_batches(
     connection: Connection, *, idle_since: dt.datetime, stalled_since: dt.datetime
 ) -> list[str]:
     """Return the batches to be read that wait for nothing any more, or began and stand still."""
-    bells, others = t.DOORBELLS.c, t.DOORBELLS.alias("others")
-    overtaken = sa.exists().where(
-        others.c.announced_at > bells.announced_at, others.c.touched_at.is_not(None)
+    bells = t.DOORBELLS.c
+    later, begun = t.BATCHES.alias("later"), t.DOORBELLS.alias("begun")
+    overtaken = sa.exists(
+        sa.select(later.c.batch_id)
+        .join(begun, begun.c.batch_id == later.c.batch_id)
+        .where(later.c.planned_at > t.BATCHES.c.planned_at, begun.c.touched_at.is_not(None))
     )
-    newest = sa.select(sa.func.max(t.DOORBELLS.c.touched_at)).scalar_subquery()
-    is_idle = sa.func.coalesce(newest < idle_since, sa.true())
     was_missed = sa.and_(
-        bells.touched_at.is_(None), bells.announced_at < idle_since, sa.or_(overtaken, is_idle)
+        bells.touched_at.is_(None),
+        bells.announced_at < idle_since,
+        sa.or_(overtaken, _is_idle(idle_since)),
     )
     never_rung = sa.and_(bells.touched_at.is_(None), bells.announced_at.is_(None))
+    stands_still = sa.and_(
+        bells.touched_at < stalled_since,
+        sa.or_(bells.announced_at.is_(None), bells.announced_at < stalled_since),
+    )
     states = (BatchState.PLANNED, BatchState.RECOGNIZED)
-    return _waiting(
-        connection, states, sa.or_(never_rung, was_missed, bells.touched_at < stalled_since)
-    )
+    return _waiting(connection, states, sa.or_(never_rung, was_missed, stands_still))
 
 
-def unbuilt_batches(connection: Connection, *, since: dt.datetime) -> list[str]:
-    """Return the batches that may be built, and for which nothing has happened since then."""
+def unbuilt_batches(
+    connection: Connection, *, idle_since: dt.datetime, stalled_since: dt.datetime
+) -> list[str]:
+    """Return the batches that may be built and wait for nothing any more, or stand still."""
     bells = t.DOORBELLS.c
-    is_quiet = sa.and_(
-        sa.or_(bells.announced_at.is_(None), bells.announced_at < since),
-        sa.or_(bells.touched_at.is_(None), bells.touched_at < since),
+    is_missed = sa.and_(
+        sa.or_(bells.built_for_at.is_(None), bells.built_for_at < idle_since),
+        bells.touched_at < idle_since,
+        sa.or_(_is_idle(idle_since), bells.touched_at < stalled_since),
     )
-    return _waiting(connection, (BatchState.PASSED, BatchState.RELEASED), is_quiet)
+    return _waiting(connection, (BatchState.PASSED, BatchState.RELEASED), is_missed)
+
+
+def _is_idle(since: dt.datetime) -> sa.ColumnElement[bool]:
+    """Say that nothing at all has happened to any batch since then."""
+    newest = sa.select(sa.func.max(t.DOORBELLS.c.touched_at)).scalar_subquery()
+    return sa.func.coalesce(newest < since, sa.true())
 
 
 def _waiting(
@@ -210,6 +214,13 @@ def stale_images(connection: Connection, batch_id: str) -> set[str]:
     return set(connection.scalars(query))
 
 
+def pending_keys(connection: Connection, collection: str) -> list[str]:
+    """Return the keys of a collection's images that are planned and not read."""
+    images = t.IMAGES.c
+    waiting = sa.and_(images.collection == collection, images.fate == ImageFate.PENDING)
+    return list(connection.scalars(sa.select(images.key).where(waiting)))
+
+
 def metadata_files(connection: Connection, collection: str) -> Sequence[sa.RowMapping]:
     """Return the newest version of every readable metadata file of a collection."""
     images, new = t.IMAGES, t.IMAGES.alias("new")
@@ -250,42 +261,53 @@ def images_of(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
     return connection.execute(query).mappings().all()
 
 
-def alike(connection: Connection, page_ids: Sequence[str]) -> set[tuple[str, str, bool]]:
-    """Return (page, other page, whether equal) for every page that shares a band with these.
-
-    The others are published, or among these pages themselves.
-    """
-    ours, theirs, other = t.SIGNATURES.alias("ours"), t.SIGNATURES.alias("theirs"), t.PAGES
-    mine = set(page_ids)
+def published_alike(connection: Connection, page_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Return, for these pages, the published pages of their collections that share a band."""
+    ours, theirs = t.SIGNATURES.alias("ours"), t.SIGNATURES.alias("theirs")
     same_band = sa.and_(
         theirs.c.collection == ours.c.collection,
         theirs.c.band == ours.c.band,
         theirs.c.page_id != ours.c.page_id,
     )
-    query = (
-        sa.select(ours.c.page_id, theirs.c.page_id, ours.c.band.startswith("x:"), other.c.fate)
-        .join(theirs, same_band)
-        .join(other, other.c.page_id == theirs.c.page_id)
+    is_published = sa.and_(
+        t.PAGES.c.page_id == theirs.c.page_id, t.PAGES.c.fate == PageFate.PUBLISHED
     )
-    pairs = set()
-    for start in range(0, len(page_ids), 500):
-        some = page_ids[start : start + 500]
-        for page, candidate, is_equal, fate in connection.execute(
-            query.where(ours.c.page_id.in_(some))
-        ):
-            if fate == PageFate.PUBLISHED or candidate in mine:
-                pairs.add((page, candidate, bool(is_equal)))
-    return pairs
+    query = (
+        sa.select(ours.c.page_id, theirs.c.page_id)
+        .join(theirs, same_band)
+        .join(t.PAGES, is_published)
+        .distinct()
+    )
+    alike: dict[str, set[str]] = {}
+    for some in _pieces(page_ids):
+        for page, other in connection.execute(query.where(ours.c.page_id.in_(some))):
+            alike.setdefault(page, set()).add(other)
+    return alike
+
+
+def bands(connection: Connection, page_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Return the bands of these pages' texts."""
+    found: dict[str, set[str]] = {}
+    query = sa.select(t.SIGNATURES.c.page_id, t.SIGNATURES.c.band)
+    for some in _pieces(page_ids):
+        for page, band in connection.execute(query.where(t.SIGNATURES.c.page_id.in_(some))):
+            found.setdefault(page, set()).add(band)
+    return found
 
 
 def sketches(connection: Connection, page_ids: Sequence[str]) -> dict[str, bytes]:
     """Return the sketches of these pages' texts; short texts have none."""
     found: dict[str, bytes] = {}
-    for start in range(0, len(page_ids), 500):
-        some = page_ids[start : start + 500]
+    for some in _pieces(page_ids):
         query = sa.select(t.SKETCHES).where(t.SKETCHES.c.page_id.in_(some))
         found.update({row.page_id: row.minhash for row in connection.execute(query)})
     return found
+
+
+def _pieces(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut a list into pieces that one statement may hold."""
+    for start in range(0, len(ids), 500):
+        yield ids[start : start + 500]
 
 
 def _by(

@@ -87,8 +87,10 @@ DOORBELLS = sa.Table(
     "doorbells",
     METADATA,
     sa.Column("batch_id", sa.String(160), primary_key=True),
-    # When it was last rung for, and when anything last happened: what heals a lost event.
+    # When it was last rung for, to be read and to be built, and when anything last happened to
+    # it: what heals a lost event.
     sa.Column("announced_at", UtcDateTime),
+    sa.Column("built_for_at", UtcDateTime),
     sa.Column("touched_at", UtcDateTime),
 )
 
@@ -162,6 +164,8 @@ OUTBOX = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("delivered_at", UtcDateTime),
+    # The channels that have it already: one that is away must not make the others repeat it.
+    sa.Column("sent_by", sa.Text, nullable=False, default=""),
     sa.Column("tries", sa.Integer, nullable=False, default=0),
     sa.Column("error", sa.Text),
 )

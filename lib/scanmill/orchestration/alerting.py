@@ -5,6 +5,7 @@ worker died: so both levels enter the same message, and its key makes it one.
 """
 
 import dataclasses
+import datetime as dt
 import logging
 import urllib.parse
 from collections.abc import Mapping
@@ -38,8 +39,12 @@ def _tell(
     mill = Mill.from_settings()
     with mill.ledger.reading() as connection:
         batch = receipts.batch(connection, batch_id)
+        audit = receipts.latest_audit(connection)
     if batch is not None and batch["state"] == BatchState.HELD:
         log.info("batch=%s is held: its gate has told of it", batch_id)
+        return
+    if run.dag_id == "audit_ledger" and audit is not None and audit["findings"]:
+        log.info("the books do not balance: the audit has told of it")
         return
     message = alerts.run_failed(
         dag_id=run.dag_id,
@@ -49,10 +54,10 @@ def _tell(
         error=str(error) if error else "",
         log_address=log_address or _run_url(mill.settings.airflow_url, run),
     )
-    # A run that fails again after a person cleared it is another event.
-    fields = dataclasses.asdict(message) | {
-        "key": f"{message.key}:{run.run_id}:{run.clear_number or 0}"
-    }
+    # What fails at every attempt is one event a day; a run that a person cleared is another.
+    today = dt.datetime.now(dt.UTC).date()
+    key = f"run_failed:{run.dag_id}:{batch_id}:{today}:{run.clear_number or 0}"
+    fields = dataclasses.asdict(message) | {"key": key}
     with mill.ledger.writing() as connection:
         outbox.post(connection, **fields)
 

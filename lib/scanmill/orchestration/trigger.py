@@ -64,18 +64,28 @@ class LandingTrigger(BaseEventTrigger):
 
 
 def folders_of(bodies: Sequence[str]) -> list[str]:
-    """Return the folders that S3 notifications name; keys in them are URL-encoded."""
-    keys = [
-        urllib.parse.unquote_plus(record["s3"]["object"]["key"])
-        for body in bodies
-        for record in json.loads(body).get("Records", ())
-    ]
-    return sorted({key.rpartition("/")[0] + "/" for key in keys})
+    """Return the folders that S3 notifications name; what is none of them names all of landing."""
+    return sorted({folder for body in bodies for folder in _folders(body)})
 
 
-def folders_to_list(events: Sequence[Mapping[str, Any]]) -> list[str] | None:
-    """Return the folders that these events' payloads name; None: list everything."""
-    named = sorted({folder for event in events for folder in event["folders"]})
+def _folders(body: str) -> set[str]:
+    try:
+        records = json.loads(body).get("Records", ())
+        # Keys are URL-encoded in notifications.
+        keys = [urllib.parse.unquote_plus(record["s3"]["object"]["key"]) for record in records]
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return {"landing/"}
+    return {key.rpartition("/")[0] + "/" for key in keys}
+
+
+def folders_to_list(events: Sequence[Mapping[str, Any] | None]) -> list[str] | None:
+    """Return the folders that these events' payloads name; None: list everything.
+
+    An event without a payload was made by a person, and means everything.
+    """
+    if not all(events):
+        return None
+    named = sorted({folder for event in events if event for folder in event["folders"]})
     if not 0 < len(named) <= MOST_FOLDERS:  # an event that had no room names one too many
         return None
     return [folder for folder in named if not _is_within_another(folder, named)]

@@ -48,14 +48,6 @@ def enter_part(mill: Mill, batch_id: str, slice_number: int, part: pa.Table) -> 
         books.enter_signatures(connection, collection_of(batch_id), signatures)
 
 
-def adopt_everything(mill: Mill) -> None:
-    """Enter every batch that the ledger knows once more, then every snapshot."""
-    with mill.ledger.reading() as connection:
-        batches = receipts.batch_names(connection)
-    for collection, batch_ids in batches.items():
-        adopt_batches(mill, collection, batch_ids)
-
-
 def adopt_batches(mill: Mill, collection: str, batch_ids: Iterable[str]) -> None:
     """Enter plans, parts, verdicts and decisions of batches, then the fates of all snapshots."""
     for batch_id in batch_ids:

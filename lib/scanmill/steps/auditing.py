@@ -24,9 +24,11 @@ from scanmill.ledger import receipts
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState, Finding, ImageFate, PageFate
 from scanmill.steps import Mill
-from scanmill.store import NotATableError, ObjectGoneError
+from scanmill.store import AlteredError, ObjectGoneError
 
 Row = dict[str, Any]
+
+_ENTERING = dt.timedelta(seconds=90)  # between the write of a plan and its ledger transaction
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,33 +104,52 @@ def _landing(mill: Mill, books: _Books) -> Iterator[Finding]:
         if not (is_known or listed.is_delete_marker) and listed.modified_at < oldest:
             detail = f"version [{listed.version}] landed at {listed.modified_at:%F %T} UTC"
             yield Finding(kind="never_planned", subject=listed.key, detail=detail, is_lost=True)
-    for image in books.images.values():
-        if image["fate"] == ImageFate.PENDING and image["modified_at"] < oldest:
-            detail = f"batch [{image['batch_id']}] has not read it"
-            yield Finding(kind="old_pending", subject=image["key"], detail=detail)
 
 
 def _plans(mill: Mill, books: _Books) -> Iterator[Finding]:
-    """What a plan holds and the books lack."""
-    for batch in books.batches:
-        address = layout.plan(batch["batch_id"])
+    """What a plan holds and the books lack; every batch of either side is looked at."""
+    known = {batch["batch_id"] for batch in books.batches}
+    kept = {layout.planned_batch(key) for key, _ in mill.store.list_keys("batches/")}
+    for batch_id in sorted(known | {batch_id for batch_id in kept if batch_id}):
+        address = layout.plan(batch_id)
         try:
             plan = mill.store.read_table(address)
-        except (ObjectGoneError, NotATableError):
-            detail = f"the plan of {batch['image_count']} images cannot be read"
+        except (ObjectGoneError, AlteredError):
+            detail = "the plan of a batch in the ledger cannot be read"
             yield Finding(kind="no_plan", subject=address, detail=detail, is_lost=True)
             continue
-        for row in plan.select(["image_id", "key"]).to_pylist():
-            if row["image_id"] not in books.images:
-                detail = f"planned in [{batch['batch_id']}] as image [{row['image_id']}]"
-                yield Finding(kind="no_ledger_row", subject=row["key"], detail=detail, is_lost=True)
+        if batch_id in known:
+            yield from _planned(books, batch_id, plan)
+        elif not _is_fresh(plan):
+            detail = f"the ledger does not know this plan of {len(plan)} images"
+            yield Finding(kind="no_batch_row", subject=batch_id, detail=detail, is_lost=True)
+
+
+def _planned(books: _Books, batch_id: str, plan: pa.Table) -> Iterator[Finding]:
+    for row in plan.select(["image_id", "key"]).to_pylist():
+        if row["image_id"] not in books.images:
+            detail = f"planned in [{batch_id}] as image [{row['image_id']}]"
+            yield Finding(kind="no_ledger_row", subject=row["key"], detail=detail, is_lost=True)
+
+
+def _is_fresh(plan: pa.Table) -> bool:
+    """Tell whether a plan is so young that it may be on its way into the ledger."""
+    planned_at = dt.datetime.fromisoformat(plan.schema.metadata[b"planned_at"].decode())
+    return dt.datetime.now(dt.UTC) - planned_at < _ENTERING
 
 
 def _decisions(mill: Mill, books: _Books) -> Iterator[Finding]:
     """What a person decided and the books do not know."""
     for batch in books.batches:
-        if batch["state"] == BatchState.HELD:
-            address = layout.decision(batch["batch_id"], books.verdicts[batch["batch_id"]])
+        if batch["state"] != BatchState.HELD:
+            continue
+        number = books.verdicts.get(batch["batch_id"])
+        if number is None:
+            detail = "it is held, but no verdict says why"
+            subject = batch["batch_id"]
+            yield Finding(kind="no_verdict_row", subject=subject, detail=detail, is_lost=True)
+        else:
+            address = layout.decision(batch["batch_id"], number)
             if mill.store.exists(address):
                 detail = f"[{address}] was decided and not entered"
                 yield Finding(kind="no_decision", subject=batch["batch_id"], detail=detail)
@@ -145,7 +166,7 @@ def _parts(mill: Mill, books: _Books) -> Iterator[Finding]:
         address = layout.part(batch_id, slice_number)
         try:
             part = mill.store.read_table(address)
-        except (ObjectGoneError, NotATableError):
+        except (ObjectGoneError, AlteredError):
             detail = "the ledger says that this slice was read"
             yield Finding(kind="no_part", subject=address, detail=detail, is_lost=True)
             continue
@@ -231,8 +252,9 @@ def _snapshot(mill: Mill, snapshot: Row, published: set[str]) -> Iterator[Findin
     folder = layout.dataset(snapshot["collection"])
     try:
         manifest = mill.store.read_json(folder + snapshot["manifest"])
-        current = mill.store.read_json(folder + mill.store.read(folder + layout.LATEST).decode())
-    except ObjectGoneError as error:
+        pointer = mill.store.read(folder + layout.LATEST).decode(errors="replace")
+        current = mill.store.read_json(folder + pointer)
+    except (ObjectGoneError, AlteredError) as error:
         yield Finding(kind="no_snapshot", subject=folder, detail=str(error), is_lost=True)
         return
     if current["version"] < manifest["version"]:

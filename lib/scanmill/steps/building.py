@@ -14,14 +14,15 @@ import tenacity
 from scanmill import __version__, layout, schema
 from scanmill.dataset import card, duplicates, labels, manifests, splits
 from scanmill.dataset.manifests import Manifest, MetadataFile, Shard
-from scanmill.errors import UsageError
+from scanmill.errors import RetryableError, UsageError
 from scanmill.ledger import receipts
-from scanmill.models import BatchState, PageFate, Reason
+from scanmill.models import BatchState, PageFate, Reason, hash_id
 from scanmill.quality import RowRules, find
 from scanmill.steps import Mill, judging
 from scanmill.steps.adopting import adopt_snapshots, collection_of
-from scanmill.steps.deciding import Build, Likeness, Row, decide
-from scanmill.store import LostRaceError, parquet_bytes
+from scanmill.steps.deciding import Build, Row, decide
+from scanmill.steps.likeness import BuildTexts
+from scanmill.store import LostRaceError, ObjectDeniedError, ObjectGoneError, parquet_bytes
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,9 @@ def _manifest(mill: Mill, batch_id: str, parent: Manifest | None, parent_path: s
     settings, collection = mill.settings, collection_of(batch_id)
     with mill.ledger.reading() as connection:
         metadata = receipts.metadata_files(connection, collection)
+        waiting = receipts.pending_keys(connection, collection)
+    if any(layout.is_metadata(key) for key in waiting):
+        raise RetryableError(f"A metadata file of [{collection}] is still to be read.")
     return Manifest(
         collection=collection,
         version=parent.version + 1 if parent else 1,
@@ -141,12 +145,11 @@ def _gather(mill: Mill, batch_id: str) -> Build:
         orphans = receipts.duplicates_of(connection, sorted(gone))
         wanted = [*receipts.open_pages(connection, batch_id)]
         wanted += [page for page in orphans if page["page_id"] not in gone]
-        pairs = receipts.alike(connection, [page["page_id"] for page in wanted])
-        sketches = receipts.sketches(connection, sorted({i for pair in pairs for i in pair[:2]}))
+        page_ids = [page["page_id"] for page in wanted]
+        texts = BuildTexts(connection, page_ids, least=mill.settings.near_duplicate)
         stale = receipts.stale_images(connection, batch_id)
-    likeness = _likeness(pairs, sketches, least=mill.settings.near_duplicate)
     rows = _load(mill, [dict(page) for page in wanted])
-    return Build(rows=rows, replaced=replaced, stale_images=stale, likeness=likeness)
+    return Build(rows=rows, replaced=replaced, stale_images=stale, texts=texts)
 
 
 def _load(mill: Mill, pages: Iterable[Mapping[str, Any]]) -> list[Row]:
@@ -161,25 +164,15 @@ def _load(mill: Mill, pages: Iterable[Mapping[str, Any]]) -> list[Row]:
     return rows
 
 
-def _likeness(
-    pairs: Iterable[tuple[str, str, bool]], sketches: Mapping[str, bytes], *, least: float
-) -> Likeness:
-    alike: dict[str, dict[str, Reason]] = defaultdict(dict)
-    for page, other, is_equal in pairs:
-        if is_equal:
-            alike[page][other] = Reason.SAME_TEXT
-        elif other not in alike[page]:
-            near = duplicates.similarity(sketches[page], sketches[other]) >= least
-            if near:
-                alike[page][other] = Reason.NEAR_TEXT
-    return alike
-
-
 def _notes(mill: Mill, files: Iterable[MetadataFile]) -> dict[str, labels.Note]:
     """Return what metadata files say; a broken one was set aside when it was read."""
     notes: dict[str, labels.Note] = {}
     for file in files:
-        content = mill.store.read_version(file.key, file.version)
+        try:
+            content = mill.store.read_version(file.key, file.version)
+        except (ObjectGoneError, ObjectDeniedError, LostRaceError):
+            log.warning("a metadata file is gone: image=%s", hash_id(file.key, file.version))
+            continue
         notes |= labels.read_metadata(file.key, content)
     return notes
 

@@ -2,14 +2,22 @@
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from scanmill import schema
 from scanmill.models import PageFate, Reason
 
 Row = dict[str, Any]
-Likeness = Mapping[str, Mapping[str, Reason]]
-"""For a page, the pages that hold the same text, and how: `same_text` or `near_text`."""
+
+
+class Texts(Protocol):
+    """Knows which pages hold the same text, as far as they are in the dataset or kept."""
+
+    def alike(self, page_id: str) -> Mapping[str, Reason]:
+        """Return the pages with this page's text, and how: `same_text` or `near_text`."""
+
+    def keep(self, page_id: str) -> None:
+        """Note that a page of this build will be published."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +30,7 @@ class Build:
     """Settled pages of images that have a newer version in this batch."""
     stale_images: Collection[str]
     """Images of the batch that a newer version has replaced already."""
-    likeness: Likeness
+    texts: Texts
 
 
 def decide(build: Build, *, rule_broken_by: Callable[[Row], Reason | None]) -> list[Row]:
@@ -46,7 +54,7 @@ def _without_duplicates(build: Build, candidates: Sequence[Row]) -> list[Row]:
     kept: set[str] = set()
     fates = []
     for row in candidates:
-        alike = build.likeness.get(row["page_id"], {})
+        alike = build.texts.alike(row["page_id"])
         originals = [page for page in alike if page in kept or page not in ours | gone]
         if originals:
             # The exact one, where there is one, says most about why this page is left out.
@@ -54,6 +62,7 @@ def _without_duplicates(build: Build, candidates: Sequence[Row]) -> list[Row]:
             fates.append(_fate(row, PageFate.DUPLICATE, alike[original], original=original))
         else:
             kept.add(row["page_id"])
+            build.texts.keep(row["page_id"])
             fates.append(_fate(row, PageFate.PUBLISHED, None))
     return fates
 

@@ -2,11 +2,12 @@
 
 import email.message
 import email.utils
+import http.client
 import json
 import logging
 import smtplib
-import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,32 +23,47 @@ _TIMEOUT_SECONDS = 10
 
 
 def deliver(mill: Mill) -> int:
-    """Send every alert that has not arrived and return how many have now.
+    """Send every alert that has not arrived and return how many have now, by all channels.
 
-    An alert that cannot be delivered stays in the outbox with the error; the others go on.
+    A channel that is away keeps its alerts in the outbox, with the error; the others go on and
+    never repeat what they have sent.
     """
     with mill.ledger.reading() as connection:
         waiting = outbox.undelivered(connection)
-    delivered = 0
-    for message in waiting:
+    return sum(_deliver(mill, message) for message in waiting)
+
+
+def _deliver(mill: Mill, message: sa.RowMapping) -> bool:
+    channels = _channels(mill.settings)
+    sent = set(message["sent_by"].split())
+    errors = [] if channels else ["no channel is set: see AIRFLOW_CONN_SMTP_DEFAULT"]
+    for name, send in channels.items():
+        if name in sent:
+            continue
         try:
-            _send(mill.settings, message)
-        except (OSError, smtplib.SMTPException, urllib.error.URLError) as error:
-            log.warning("alert=%s was not delivered: %s", message["kind"], type(error).__name__)
-            with mill.ledger.writing() as connection:
-                outbox.note_failed(connection, message["key"], repr(error))
+            send(mill.settings, message)
+        except (OSError, ValueError, smtplib.SMTPException, http.client.HTTPException) as error:
+            log.warning("alert=%s did not go by %s: %s", message["kind"], name, type(error))
+            errors.append(f"{name}: {error!r}")
         else:
+            sent.add(name)
             with mill.ledger.writing() as connection:
-                outbox.note_delivered(connection, message["key"])
-            delivered += 1
-    return delivered
+                outbox.note_sent(connection, message["key"], sent)
+    with mill.ledger.writing() as connection:
+        if errors:
+            outbox.note_failed(connection, message["key"], "; ".join(errors))
+        else:
+            outbox.note_delivered(connection, message["key"])
+    return not errors
 
 
-def _send(settings: Settings, message: sa.RowMapping) -> None:
+def _channels(settings: Settings) -> dict[str, Callable[[Settings, sa.RowMapping], None]]:
+    channels: dict[str, Callable[[Settings, sa.RowMapping], None]] = {}
     if settings.smtp_connection:
-        _send_mail(settings, message)
+        channels["mail"] = _send_mail
     if settings.alert_webhook.get_secret_value():
-        _send_webhook(settings, message)
+        channels["webhook"] = _send_webhook
+    return channels
 
 
 def _send_mail(settings: Settings, message: sa.RowMapping) -> None:

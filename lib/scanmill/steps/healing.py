@@ -9,13 +9,14 @@ import sqlalchemy as sa
 from scanmill import alerts, layout
 from scanmill.dataset import card, manifests
 from scanmill.errors import FatalError
+from scanmill.inert import inert
 from scanmill.ledger import outbox, receipts
 from scanmill.ledger import tables as t
 from scanmill.models import Finding
 from scanmill.steps import Mill
-from scanmill.steps.adopting import adopt_everything
 from scanmill.steps.auditing import audit
 from scanmill.steps.building import catch_up, write_card
+from scanmill.steps.rebuilding import rebuild
 from scanmill.store import ObjectGoneError
 
 log = logging.getLogger(__name__)
@@ -33,13 +34,13 @@ def heal(mill: Mill) -> int:
     _finish_publishing(mill)
     if not before:
         return 0
-    adopt_everything(mill)
+    rebuild(mill)
     left = audit(mill)
     if left:
         tell(mill, left)
         raise FatalError(
             f"The books do not balance: {len(left)} findings, first [{left[0].kind}] on "
-            f"[{left[0].subject}]: {left[0].detail}. All of them: ./scanmill audit"
+            f"[{inert(left[0].subject)}]. All of them: ./scanmill audit"
         )
     return len(before)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from scanmill import alerts, layout, schema
-from scanmill.errors import FatalError, GateFailed
+from scanmill.errors import FatalError, GateFailed, UsageError
 from scanmill.ledger import books, outbox, receipts
 from scanmill.models import BatchState, ImageFate, PageFate, Reason
 from scanmill.quality import RowRules, Verdict, find, judge
@@ -23,6 +23,8 @@ from scanmill.store import json_bytes
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+
+_DECIDE = "Decide: ./scanmill review {} --release|--discard --because TEXT"
 
 _JUDGED = {BatchState.PASSED, BatchState.RELEASED, BatchState.BUILT, BatchState.DISCARDED}
 
@@ -39,7 +41,12 @@ def judge_batch(mill: Mill, batch_id: str) -> dict[str, int]:
     _require_every_slice(mill, batch_id)
     with mill.ledger.reading() as connection:
         batch = receipts.batch(connection, batch_id)
-    if batch is not None and batch["state"] not in _JUDGED:
+        latest = receipts.latest_verdict(connection, batch_id)
+    if batch is None:
+        raise UsageError(f"There is no batch [{batch_id}]. See: ./scanmill status")
+    if batch["state"] == BatchState.HELD and latest and latest["gate"] == Reason.DATASET_GATE:
+        raise GateFailed(f"The dataset_gate holds batch [{batch_id}]. {_DECIDE.format(batch_id)}")
+    if batch["state"] not in _JUDGED:
         _judge_pages(mill, batch_id)
     with mill.ledger.reading() as connection:
         return receipts.page_counts(connection, batch_id)
@@ -168,8 +175,7 @@ def _write_verdict(
     if not verdict.passed:
         causes = "; ".join(check.sentence for check in verdict.causes)
         raise GateFailed(
-            f"The {verdict.gate} holds batch [{batch_id}]: {causes} "
-            f"Decide: ./scanmill review {batch_id} --release|--discard --because TEXT"
+            f"The {verdict.gate} holds batch [{batch_id}]: {causes} {_DECIDE.format(batch_id)}"
         )
 
 

@@ -14,7 +14,7 @@ from scanmill import layout, schema
 from scanmill.errors import FatalError
 from scanmill.ledger import books, receipts
 from scanmill.ledger import tables as t
-from scanmill.models import Image, ImageFate, Reason, generation
+from scanmill.models import Image, ImageFate, Reason, counted_etag, generation
 from scanmill.steps import Mill
 from scanmill.steps.adopting import adopt_batches, adopt_plan
 from scanmill.store import Listed, LostRaceError, parquet_bytes
@@ -61,26 +61,34 @@ def batches_to_announce(mill: Mill) -> list[str]:
     A batch that waits in Airflow's queue is not rung for again: as long as others move and none
     that was announced later has begun, its turn is still to come.
     """
-    now = dt.datetime.now(dt.UTC)
     with mill.ledger.reading() as connection:
-        return receipts.unheard_batches(
-            connection,
-            idle_since=now - dt.timedelta(seconds=mill.settings.announce_again_seconds),
-            stalled_since=now - dt.timedelta(seconds=mill.settings.stalled_seconds),
-        )
+        return receipts.unheard_batches(connection, **_patience(mill))
 
 
 def batches_to_build(mill: Mill) -> list[str]:
-    """Return the batches that may be built and are not, though there was time enough."""
-    patience = dt.timedelta(seconds=mill.settings.announce_again_seconds)
+    """Return the batches that may be built and are not, though nothing else is going on."""
     with mill.ledger.reading() as connection:
-        return receipts.unbuilt_batches(connection, since=dt.datetime.now(dt.UTC) - patience)
+        return receipts.unbuilt_batches(connection, **_patience(mill))
 
 
 def note_announced(mill: Mill, batch_ids: Sequence[str]) -> None:
-    """Note that the consumers of these batches are being rung for."""
+    """Note that the readers of these batches are being rung for."""
     with mill.ledger.writing() as connection:
         books.note_announced(connection, batch_ids)
+
+
+def note_built_for(mill: Mill, batch_ids: Sequence[str]) -> None:
+    """Note that the builders of these batches are being rung for."""
+    with mill.ledger.writing() as connection:
+        books.note_built_for(connection, batch_ids)
+
+
+def _patience(mill: Mill) -> dict[str, dt.datetime]:
+    now = dt.datetime.now(dt.UTC)
+    return {
+        "idle_since": now - dt.timedelta(seconds=mill.settings.announce_again_seconds),
+        "stalled_since": now - dt.timedelta(seconds=mill.settings.stalled_seconds),
+    }
 
 
 # --- what is unseen ------------------------------------------------------------------------------
@@ -142,7 +150,7 @@ def _image(mill: Mill, listed: Listed) -> Image:
         size_bytes=listed.size_bytes,
         modified_at=listed.modified_at,
     )
-    if listed.version != "null" or mill.settings.require_versioning:
+    if listed.version != "null":  # also of the time before, or between, versions were kept
         return image
     return dataclasses.replace(image, version=_generation(mill, listed))
 
@@ -155,17 +163,19 @@ def _generation(mill: Mill, listed: Listed) -> str:
     )
     with mill.ledger.reading() as connection:
         query = sa.select(images.version).where(same_key).order_by(images.batch_id)
-        versions = list(connection.scalars(query))
-    current = generation(listed.etag, listed.size_bytes, len(versions))
-    if current in versions[-1:]:
+        counted = [version for version in connection.scalars(query) if counted_etag(version)]
+    current = generation(listed.etag, listed.size_bytes, len(counted))
+    if current in counted[-1:]:
         return current
-    return generation(listed.etag, listed.size_bytes, len(versions) + 1)
+    return generation(listed.etag, listed.size_bytes, len(counted) + 1)
 
 
 # --- planning ------------------------------------------------------------------------------------
 
 
 def _plan_collection(mill: Mill, collection: str, unseen: list[Landed]) -> list[str]:
+    # Labels and documents come first: a cut must not decide who gets them.
+    unseen = sorted(unseen, key=lambda one: not layout.is_metadata(one.image.key))
     planned = []
     while unseen := _not_planned_yet(mill, collection, unseen):
         some = unseen[: mill.settings.batch_images]

@@ -1,11 +1,8 @@
 """Makes the ledger again from the bucket alone."""
 
-import re
-
+from scanmill import layout
 from scanmill.steps import Mill
-from scanmill.steps.adopting import adopt_batches
-
-_PLAN = re.compile(r"batches/(?P<batch_id>(?P<collection>.+)-\d{6})/plan\.parquet")
+from scanmill.steps.adopting import adopt_batches, collection_of
 
 
 def rebuild(mill: Mill) -> int:
@@ -16,9 +13,9 @@ def rebuild(mill: Mill) -> int:
     """
     batches: dict[str, list[str]] = {}
     for key, _ in mill.store.list_keys("batches/"):
-        plan = _PLAN.fullmatch(key)
-        if plan:
-            batches.setdefault(plan["collection"], []).append(plan["batch_id"])
+        batch_id = layout.planned_batch(key)
+        if batch_id:
+            batches.setdefault(collection_of(batch_id), []).append(batch_id)
     for collection, batch_ids in batches.items():
         adopt_batches(mill, collection, sorted(batch_ids))
     return sum(map(len, batches.values()))

@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -21,12 +21,14 @@ from scanmill.steps import Mill
 from scanmill.steps.adopting import adopt_plan, collection_of, enter_part
 from scanmill.steps.page_rows import PageWriter, Planned
 from scanmill.steps.reading import Reader
-from scanmill.store import ObjectGoneError, parquet_bytes
+from scanmill.store import ObjectDeniedError, ObjectGoneError, parquet_bytes
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
+_PROBES = 5  # other objects that are asked for before our rights are called wrong
+_LARGE_BYTES = 5_000_000
 _GROUP_IMAGES = 16  # images that one worker fetches, decodes and reads at a time
 
 
@@ -71,7 +73,7 @@ def recognize_slice(
         planned = _planned(mill, batch_id, slice_number)
         reader = _reader(mill, engine, batch_id)
         rows = _read_one_by_one(reader, planned) if one_by_one else _read(reader, planned)
-        _refuse_if_all_denied(rows)
+        _refuse_if_all_denied(mill, rows)
         rows = [row | {"batch_id": batch_id, "slice": slice_number} for row in rows]
         ours = parquet_bytes(_part_table(rows, log_url))
         part = pq.read_table(pa.BufferReader(mill.store.create_first(address, ours)))
@@ -97,9 +99,20 @@ def _read(reader: Reader, planned: Sequence[Planned]) -> list[Row]:
     workers = reader.mill.settings.ocr_workers
     # Groups small enough that every worker has some to the end, large enough to share a child.
     size = max(1, min(_GROUP_IMAGES, -(-len(planned) // (4 * workers))))
-    groups = [planned[start : start + size] for start in range(0, len(planned), size)]
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        return list(itertools.chain.from_iterable(pool.map(reader.read_group, groups)))
+        return list(
+            itertools.chain.from_iterable(pool.map(reader.read_group, _groups(planned, size)))
+        )
+
+
+def _groups(planned: Sequence[Planned], size: int) -> Iterator[Sequence[Planned]]:
+    """Yield groups of this size; a large file, which may hold many pages, goes alone."""
+    small = [image for image in planned if image["size_bytes"] <= _LARGE_BYTES]
+    for image in planned:
+        if image["size_bytes"] > _LARGE_BYTES:
+            yield [image]
+    for start in range(0, len(small), size):
+        yield small[start : start + size]
 
 
 def _read_one_by_one(reader: Reader, planned: Sequence[Planned]) -> list[Row]:
@@ -148,14 +161,27 @@ def _part_table(rows: Sequence[Mapping[str, Any]], log_url: str) -> pa.Table:
     )
 
 
-def _refuse_if_all_denied(rows: Sequence[Mapping[str, Any]]) -> None:
-    """One object that is denied is its own fault; all of them are the fault of our rights."""
+def _refuse_if_all_denied(mill: Mill, rows: Sequence[Row]) -> None:
+    """One object that is denied is its own fault; all of landing is the fault of our rights."""
     denied = [row for row in rows if row["reason"] == Reason.OBJECT_UNREADABLE]
-    if len(rows) > 1 and len(denied) == len(rows):
+    if denied and len(denied) == len(rows) and not _may_read_another(mill, denied):
         raise FatalError(
             f"The store denies all [{len(rows)}] images of the slice, first "
             f"[{denied[0]['detail']}]. Give this role s3:GetObjectVersion on landing/*."
         )
+
+
+def _may_read_another(mill: Mill, denied: Sequence[Row]) -> bool:
+    """Tell whether some other object of landing is not denied to us."""
+    keys = {row["source_key"] for row in denied}
+    others = (key for key, _ in mill.store.list_keys(layout.LANDING) if key not in keys)
+    for key in itertools.islice(others, _PROBES):
+        try:
+            mill.store.read(key)
+        except ObjectDeniedError:
+            continue
+        return True
+    return False
 
 
 def _log_set_aside(part: pa.Table) -> None:

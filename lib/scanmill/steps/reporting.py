@@ -19,7 +19,7 @@ from scanmill.report import CheckRow, QuarantinedItem, ReportData, WorstPage
 from scanmill.settings import Settings
 from scanmill.steps import Mill
 from scanmill.steps.adopting import collection_of
-from scanmill.store import LostRaceError, ObjectGoneError
+from scanmill.store import LostRaceError, ObjectDeniedError, ObjectGoneError
 
 Row = dict[str, Any]
 
@@ -183,7 +183,7 @@ def _pictures(mill: Mill, rows: Sequence[Row]) -> list[bytes]:
 def _scan(mill: Mill, row: Row) -> bytes:
     try:
         return mill.store.read_version(row["source_key"], row["source_version"])
-    except (ObjectGoneError, LostRaceError):
+    except (ObjectGoneError, ObjectDeniedError, LostRaceError):
         return b""
 
 

@@ -43,7 +43,7 @@ def _key_of(connection: Connection, name: str) -> str:
     )
     by_image = sa.select(t.IMAGES.c.key).where(t.IMAGES.c.image_id == name)
     key = connection.scalar(by_page) or connection.scalar(by_image) or name
-    name = key.removeprefix("s3://").partition("/landing/")[2] if "://" in key else key
+    name = key.removeprefix("s3://").partition("/landing/")[2] if key.startswith("s3://") else key
     return layout.LANDING + name.removeprefix(layout.LANDING)
 
 

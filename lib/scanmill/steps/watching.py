@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from scanmill import airflow_api, alerts
 from scanmill.alerts import Message
-from scanmill.errors import RetryableError
+from scanmill.errors import RetryableError, ScanmillError
 from scanmill.ledger import outbox
 from scanmill.ledger import tables as t
 from scanmill.models import ImageFate
@@ -35,11 +35,12 @@ def watch(mill: Mill, *, forever: bool = True) -> None:
     next_look = time.monotonic() + (START_SECONDS if forever else 0)
     while True:
         try:
+            deliver(mill)
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + LOOK_SECONDS
                 watchdog.look()
-            deliver(mill)
-        except RetryableError as error:  # the ledger is locked: the next round comes soon
+                deliver(mill)
+        except ScanmillError as error:  # such as a locked ledger: the next round comes soon
             log.warning("a round of the watchdog failed: %s", error)
         if not forever:
             return
@@ -86,7 +87,7 @@ def _components(mill: Mill) -> Iterator[tuple[str, str]]:
     """Yield every component and what is wrong with it; nothing is wrong with the empty word."""
     try:
         mill.store.is_versioned()
-    except RetryableError as error:
+    except ScanmillError as error:
         yield "store", str(error)
     else:
         yield "store", ""
@@ -118,5 +119,7 @@ def tell_of_old_images(mill: Mill) -> None:
         batches={batch_id: count for batch_id, count in waiting},  # noqa: C416 - rows, no pairs
         seconds=mill.settings.pending_alert_seconds,
     )
+    # While it lasts it is one event a day, whichever batches it is about.
+    today = dt.datetime.now(dt.UTC).date()
     with mill.ledger.writing() as connection:
-        outbox.post(connection, **dataclasses.asdict(message))
+        outbox.post(connection, **dataclasses.asdict(message) | {"key": f"{message.kind}:{today}"})

@@ -13,7 +13,7 @@ from fastapi import HTTPException
 
 from scanmill import layout
 
-PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,120}$"
+PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._~-]{0,120}$"
 MOST_BATCHES = 500
 
 _BATCHES = "batches/"
