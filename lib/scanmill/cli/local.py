@@ -1,5 +1,6 @@
 """Commands about the local stack: demo, up, down, test, watchdog."""
 
+import shlex
 import subprocess
 import sys
 import time
@@ -97,7 +98,7 @@ def show_addresses(addresses: stack.Addresses) -> None:
         "reports": addresses.reports_url,
         "S3": f"{addresses.s3_endpoint}   bucket {addresses.bucket}",
         "logs": addresses.logs,
-        "shell": f". {addresses.home}/env   then aws, airflow, python find all of this",
+        "shell": f". {shlex.quote(f'{addresses.home}/env')}   then aws, airflow, python find all of this",
     }
     for name, value in rows.items():
         people.print(f"  {name:<11} {value}")
