@@ -91,6 +91,7 @@ def watchdog(*, once: bool) -> int:
 def show_addresses(addresses: stack.Addresses) -> None:
     """Print where everything of the stack is."""
     people.print("\nWhere to look", style="bold")
+    env_file = shlex.quote(f"{addresses.home}/env")
     login = f"user {addresses.airflow_user}, password {addresses.airflow_password}"
     rows = {
         "Airflow": f"{addresses.airflow_url}   {login}",
@@ -98,7 +99,7 @@ def show_addresses(addresses: stack.Addresses) -> None:
         "reports": addresses.reports_url,
         "S3": f"{addresses.s3_endpoint}   bucket {addresses.bucket}",
         "logs": addresses.logs,
-        "shell": f". {shlex.quote(f'{addresses.home}/env')}   then aws, airflow, python find all of this",
+        "shell": f". {env_file}   then aws, airflow, python find all of this",
     }
     for name, value in rows.items():
         people.print(f"  {name:<11} {value}")
