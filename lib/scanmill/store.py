@@ -112,9 +112,11 @@ class Store:
             AlteredError: its bytes are no JSON.
         """
         try:
-            content: dict[str, Any] = json.loads(self.read(key))
+            content = json.loads(self.read(key))
         except ValueError as error:
             raise AlteredError(f"[{key}] is no JSON any more: {error}") from error
+        if not isinstance(content, dict):
+            raise AlteredError(f"[{key}] is no JSON object any more.")
         return content
 
     def read_table(self, key: str) -> pa.Table:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scanmill import layout
 from scanmill.cli.opening import open_mill
 from scanmill.cli.showing import people
-from scanmill.errors import RetryableError, UsageError
+from scanmill.errors import FatalError, RetryableError, UsageError
 from scanmill.steps import Mill
 
 _AT_ONCE = 8
@@ -53,7 +53,7 @@ def upload(mill: Mill, files: Sequence[tuple[Path, str]], *, again: bool = False
     new = [(path, key) for path, key in files if again or landed.get(key) != _etag(path)]
     if len(new) < len(files):
         people.print(f"  {len(files) - len(new)} of {len(files)} are there already.")
-    client = boto3.client("s3")
+    client = _client()
     columns = ("[progress.description]{task.description}",)
     bar = Progress(
         *map(TextColumn, columns),
@@ -103,6 +103,13 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _client() -> Any:
+    try:
+        return boto3.client("s3")
+    except ValueError as error:
+        raise FatalError(f"AWS_ENDPOINT_URL cannot be used: {error}") from error
 
 
 def _landed(mill: Mill) -> dict[str, str]:

@@ -35,7 +35,7 @@ def read_metadata(key: str, content: bytes) -> dict[str, Note]:
         rows = _jsonl(text) if key.endswith(".jsonl") else _csv(text)
         folder = key.rpartition("/")[0]
         return {_name(f"{folder}/{_path(row['file_name'])}"): _note(row) for row in rows}
-    except (UnicodeDecodeError, ValueError, csv.Error, KeyError, TypeError) as error:
+    except (ValueError, csv.Error, KeyError, TypeError, RecursionError) as error:
         detail = f"needs a column [file_name], and rows of text: {error!r}"
         raise PageError(Reason.BAD_METADATA, detail) from error
 
@@ -64,7 +64,9 @@ def _path(value: object) -> str:
 def _word(value: object) -> str:
     if isinstance(value, dict | list):
         raise TypeError(f"[{value!r}] is no single word")
-    return "" if value is None else str(value)
+    word = "" if value is None else str(value)
+    word.encode()  # JSON can spell half a character, which no file can hold
+    return word
 
 
 def _name(key: str) -> str:

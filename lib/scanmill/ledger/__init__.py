@@ -107,6 +107,8 @@ def _translated() -> Iterator[None]:
             raise FatalError(f"The ledger does not fit this program: {error}") from error
         raise RetryableError(f"The ledger cannot be reached: {error}") from error
     except sa.exc.DatabaseError as error:
+        if type(error) is not sa.exc.DatabaseError:
+            raise  # such as a broken constraint: a bug of ours, and no fault of the file
         raise FatalError(
             f"The ledger is damaged, or no ledger: {error.orig}. Move it away, then: "
             "./scanmill ledger rebuild"

@@ -73,7 +73,7 @@ def _folders(body: str) -> set[str]:
         records = json.loads(body).get("Records", ())
         # Keys are URL-encoded in notifications.
         keys = [urllib.parse.unquote_plus(record["s3"]["object"]["key"]) for record in records]
-    except (ValueError, AttributeError, KeyError, TypeError):
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return {"landing/"}
     return {key.rpartition("/")[0] + "/" for key in keys}
 

@@ -134,8 +134,11 @@ def _planned(books: _Books, batch_id: str, plan: pa.Table) -> Iterator[Finding]:
 
 def _is_fresh(plan: pa.Table) -> bool:
     """Tell whether a plan is so young that it may be on its way into the ledger."""
-    planned_at = dt.datetime.fromisoformat(plan.schema.metadata[b"planned_at"].decode())
-    return dt.datetime.now(dt.UTC) - planned_at < _ENTERING
+    planned_at = (plan.schema.metadata or {}).get(b"planned_at")
+    if planned_at is None:
+        return False
+    age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(planned_at.decode())
+    return age < _ENTERING
 
 
 def _decisions(mill: Mill, books: _Books) -> Iterator[Finding]:

@@ -21,6 +21,15 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 10
 
+_CHANNEL_ERRORS = (
+    OSError,
+    ValueError,
+    FatalError,
+    smtplib.SMTPException,
+    http.client.HTTPException,
+)
+"""What a channel that is away, or was set wrongly, raises: it must not silence the others."""
+
 
 def deliver(mill: Mill) -> int:
     """Send every alert that has not arrived and return how many have now, by all channels.
@@ -42,9 +51,13 @@ def _deliver(mill: Mill, message: sa.RowMapping) -> bool:
             continue
         try:
             send(mill.settings, message)
-        except (OSError, ValueError, smtplib.SMTPException, http.client.HTTPException) as error:
+        except _CHANNEL_ERRORS as error:
             log.warning("alert=%s did not go by %s: %s", message["kind"], name, type(error))
-            errors.append(f"{name}: {error!r}")
+            # A malformed address quotes itself, and a webhook's address is a secret.
+            is_secret = type(error) is ValueError
+            errors.append(
+                f"{name}: " + ("its address cannot be used" if is_secret else repr(error))
+            )
         else:
             sent.add(name)
             with mill.ledger.writing() as connection:
@@ -92,12 +105,14 @@ def _send_mail(settings: Settings, message: sa.RowMapping) -> None:
 def smtp_connection(settings: Settings) -> dict[str, Any]:
     """Return Airflow's connection `smtp_default` as a dictionary."""
     try:
-        connection: dict[str, Any] = json.loads(settings.smtp_connection)
-    except ValueError as error:
+        connection = json.loads(settings.smtp_connection)
+    except ValueError:
+        connection = None
+    if not (isinstance(connection, dict) and isinstance(connection.get("host"), str)):
         raise FatalError(
-            "AIRFLOW_CONN_SMTP_DEFAULT is not JSON. Write it as "
+            "AIRFLOW_CONN_SMTP_DEFAULT is no connection in JSON. Write it as "
             '{"conn_type": "smtp", "host": "...", "port": 25}.'
-        ) from error
+        )
     return connection
 
 

@@ -172,13 +172,23 @@ def _refuse_if_all_denied(mill: Mill, rows: Sequence[Row]) -> None:
 
 
 def _may_read_another(mill: Mill, denied: Sequence[Row]) -> bool:
-    """Tell whether some other object of landing is not denied to us."""
+    """Tell whether some other object of landing is handed out to us as images are: by version.
+
+    The right to read what is current is another one, and would prove nothing.
+    """
     keys = {row["source_key"] for row in denied}
-    others = (key for key, _ in mill.store.list_keys(layout.LANDING) if key not in keys)
-    for key in itertools.islice(others, _PROBES):
+    others = (
+        one
+        for one in mill.store.list_versions(layout.LANDING)
+        if one.is_latest and not one.is_delete_marker and one.key not in keys
+    )
+    for one in itertools.islice(others, _PROBES):
         try:
-            mill.store.read(key)
-        except ObjectDeniedError:
+            if one.version == "null":  # read without its name, as images of such buckets are
+                mill.store.read(one.key)
+            else:
+                mill.store.read_version(one.key, one.version)
+        except (ObjectDeniedError, ObjectGoneError):
             continue
         return True
     return False

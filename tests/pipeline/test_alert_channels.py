@@ -1,0 +1,262 @@
+"""Alerts go by mail and webhook, each on its own, and the watchdog keeps them going."""
+
+import asyncio
+import dataclasses
+import email
+import http.server
+import json
+import socket
+import threading
+
+import pytest
+from aiosmtpd.smtp import SMTP
+
+from drivers import drop, rows_of, s3
+from engines.faulty_s3 import answering
+from engines.scripted import picture, prose
+from scanmill.ledger import outbox
+from scanmill.ledger import tables as t
+from scanmill.steps import planning
+from scanmill.steps.auditing import audit
+from scanmill.steps.delivering import deliver
+from scanmill.steps.healing import heal
+from scanmill.steps.receipting import is_balanced, receipt
+from scanmill.steps.watching import Watchdog, watch
+
+UNAVAILABLE, WELL = 503, 200
+
+
+class PostOffice:
+    """A mail server that keeps the subjects of what it gets."""
+
+    def __init__(self):
+        self.subjects = []
+        self.port = 0
+
+    async def handle_DATA(self, _server, _session, envelope):  # noqa: N802 - aiosmtpd calls it so
+        self.subjects.append(email.message_from_bytes(envelope.content)["Subject"])
+        return "250 Kept"
+
+
+@pytest.fixture
+def post_office():
+    office = PostOffice()
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(
+        loop.create_server(
+            lambda: SMTP(office, hostname="localhost", loop=loop), host="127.0.0.1", port=0
+        )
+    )
+    office.port = server.sockets[0].getsockname()[1]
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield office
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    server.close()
+    loop.run_until_complete(server.wait_closed())
+    loop.close()
+
+
+@pytest.fixture
+def hook():
+    """A webhook that answers with its `status` and keeps the subjects of what it heard."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.server.heard.append(content["subject"])
+            self.send_response(self.server.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.status = WELL
+    server.heard = []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def dead_port():
+    """A port that is taken, and at which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def smtp_at(port):
+    extra = {"disable_ssl": True, "disable_tls": True}
+    connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}
+    return {"AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(connection)}
+
+
+def webhook_at(port):
+    return {"alert_webhook": f"http://127.0.0.1:{port}/alerts"}
+
+
+def post(mill, subject="A word"):
+    with mill.ledger.writing() as connection:
+        outbox.post(connection, key=subject, kind="test", subject=subject, text="text")
+
+
+def deliver_often(mill, times=3):
+    return [deliver(mill) for _ in range(times)]
+
+
+def outbox_row(mill):
+    (row,) = rows_of(mill, t.OUTBOX)
+    return row
+
+
+def told(mill):
+    return [row["key"].split(":")[0] for row in rows_of(mill, t.OUTBOX)]
+
+
+# --- mail and webhook ----------------------------------------------------------------------------
+
+
+def test_an_alert_goes_once_by_every_channel(new_mill, post_office, hook):
+    mill = new_mill(**smtp_at(post_office.port), **webhook_at(hook.server_port))
+    post(mill)
+
+    assert deliver_often(mill) == [1, 0, 0]
+    assert post_office.subjects == hook.heard == ["A word"]
+
+
+def test_while_the_webhook_is_down_the_mail_goes_once_and_the_webhook_is_tried_again(
+    new_mill, post_office, hook
+):
+    mill = new_mill(**smtp_at(post_office.port), **webhook_at(hook.server_port))
+    post(mill)
+
+    hook.status = UNAVAILABLE
+    while_down = deliver_often(mill)
+    tries = len(hook.heard)
+    hook.status = WELL
+    when_back = deliver_often(mill)
+
+    assert post_office.subjects == ["A word"]
+    assert (while_down, tries) == ([0, 0, 0], 3)
+    assert (when_back, len(hook.heard)) == ([1, 0, 0], 4)
+
+
+def test_while_the_mail_server_is_down_the_webhook_hears_once(
+    new_mill, post_office, dead_port, hook
+):
+    broken = new_mill(**smtp_at(dead_port), **webhook_at(hook.server_port))
+    post(broken)
+    there = smtp_at(post_office.port)["AIRFLOW_CONN_SMTP_DEFAULT"]
+    settings = broken.settings.model_copy(update={"smtp_connection": there})
+    mended = dataclasses.replace(broken, settings=settings)
+
+    while_down = deliver_often(broken)
+    heard = list(hook.heard)
+    error = outbox_row(broken)["error"]
+    when_back = deliver_often(mended)
+
+    assert heard == hook.heard == post_office.subjects == ["A word"]
+    assert (while_down, when_back) == ([0, 0, 0], [1, 0, 0])
+    assert "refused" in error
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["hooks.example/alerts", "http://[", "http://hooks.example:port/", "http://a b/", "nonsense:x"],
+)
+def test_a_malformed_webhook_address_is_noted_and_the_mail_goes(new_mill, post_office, address):
+    mill = new_mill(alert_webhook=address, **smtp_at(post_office.port))
+    post(mill)
+
+    delivered = deliver_often(mill)
+
+    assert delivered == [0, 0, 0]
+    assert post_office.subjects == ["A word"]
+    assert outbox_row(mill)["delivered_at"] is None
+    assert outbox_row(mill)["error"]
+
+
+@pytest.mark.parametrize(
+    "connection", ["nonsense", "[]", '{"port": 25}', '{"host": 7, "port": 25}']
+)
+def test_a_malformed_mail_connection_is_noted_and_the_webhook_hears(new_mill, hook, connection):
+    mill = new_mill(AIRFLOW_CONN_SMTP_DEFAULT=connection, **webhook_at(hook.server_port))
+    post(mill)
+
+    delivered = deliver_often(mill)
+
+    assert delivered == [0, 0, 0]
+    assert hook.heard == ["A word"]
+    assert outbox_row(mill)["error"]
+
+
+def test_without_any_channel_nothing_counts_as_delivered(mill):
+    post(mill)
+
+    assert deliver_often(mill) == [0, 0, 0]
+    assert outbox_row(mill)["delivered_at"] is None
+    assert "AIRFLOW_CONN_SMTP_DEFAULT" in outbox_row(mill)["error"]
+
+
+def test_one_alert_that_cannot_go_does_not_hold_up_the_others(new_mill, hook):
+    mill = new_mill(alert_webhook=f"http://127.0.0.1:{hook.server_port}/")
+    for subject in ("one", "two"):
+        post(mill, subject)
+
+    assert deliver(mill) == 2
+    assert hook.heard == ["one", "two"]
+
+
+# --- the watchdog --------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["bucket gone", "AccessDenied", "InvalidAccessKeyId"])
+def mill_without_store(request, new_mill, hook, monkeypatch):
+    """A mill with a webhook, whose store is of no use."""
+    mill = new_mill(**webhook_at(hook.server_port))
+    if request.param == "bucket gone":
+        s3(mill).delete_bucket(Bucket=mill.store.bucket)
+        yield mill
+        return
+    with answering(403, request.param) as (address, _):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        yield mill
+
+
+def test_a_round_of_the_watchdog_delivers_whatever_the_store_says(mill_without_store, hook):
+    post(mill_without_store)
+
+    watch(mill_without_store, forever=False)
+
+    assert hook.heard == ["A word"]
+
+
+def test_a_store_that_is_of_no_use_is_told_of(mill_without_store):
+    moments = iter([0, 45])
+    watchdog = Watchdog(mill_without_store, clock=lambda: next(moments, 60))
+
+    for _ in range(2):
+        watchdog.look()
+
+    assert told(mill_without_store) == ["component_away"]
+
+
+def test_old_pending_images_are_told_of_and_leave_the_books_in_balance(new_mill):
+    mill = new_mill(pending_alert_seconds=0)
+    drop(mill, "c/a.png", picture(prose(1)))
+    planning.plan_batches(mill)
+
+    findings = audit(mill)
+    Watchdog(mill).look()
+    mended = heal(mill)
+
+    assert (findings, mended) == ([], 0)
+    assert is_balanced(receipt(mill))
+    assert told(mill) == ["images_pending"]
