@@ -35,7 +35,7 @@ from drivers import (
 from engines.scripted import gibberish, picture, prose, volume
 from scanmill import layout
 from scanmill.errors import FatalError, GateFailed, UsageError
-from scanmill.ledger import receipts
+from scanmill.ledger import candidates
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState, ImageFate, PageFate, Reason
 from scanmill.steps import building, judging, planning, recognizing
@@ -281,8 +281,8 @@ def test_of_pages_with_one_text_the_first_is_published_and_named_by_the_others(m
 
 def test_the_ledger_hands_over_no_pages_that_are_only_like_each_other(mill_of_copies):
     with mill_of_copies.ledger.reading() as connection:
-        page_ids = [page["page_id"] for page in receipts.open_pages(connection, BATCH)]
-        alike = receipts.published_alike(connection, page_ids)
+        page_ids = [page["page_id"] for page in candidates.open_pages(connection, BATCH)]
+        alike = candidates.published_alike(connection, page_ids)
 
     assert len(page_ids) == COPIES
     assert len(alike) == 0
@@ -295,8 +295,8 @@ def test_copies_of_a_published_page_are_handed_over_with_that_page_alone(mill_of
     read_batch(mill_of_copies, NEXT)
 
     with mill_of_copies.ledger.reading() as connection:
-        page_ids = [page["page_id"] for page in receipts.open_pages(connection, NEXT)]
-        alike = receipts.published_alike(connection, page_ids)
+        page_ids = [page["page_id"] for page in candidates.open_pages(connection, NEXT)]
+        alike = candidates.published_alike(connection, page_ids)
 
     published = {p["page_id"] for p in rows_of(mill_of_copies, t.PAGES) if p["snapshot"] == 1}
     originals = {page_id for others in alike.values() for page_id in others}

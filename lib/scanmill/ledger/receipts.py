@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from scanmill.ledger import tables as t
-from scanmill.models import FINISHED, BatchState, ImageFate, PageFate, Reason
+from scanmill.models import FINISHED, BatchState, ImageFate, PageFate
 
 Counts = dict[str, int]
 
@@ -100,7 +100,7 @@ def newest_sequence(connection: Connection, collection: str) -> int:
 def known_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
     """Return which of these images are in the books."""
     known: set[str] = set()
-    for some in _pieces(image_ids):
+    for some in pieces(image_ids):
         query = sa.select(t.IMAGES.c.image_id).where(t.IMAGES.c.image_id.in_(some))
         known.update(connection.scalars(query))
     return known
@@ -181,130 +181,7 @@ def newest_snapshot(connection: Connection, collection: str) -> int:
     return connection.scalar(highest) or 0
 
 
-def open_pages(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
-    """Return the pages of a batch that a build may still publish."""
-    open_fates = (PageFate.PENDING, PageFate.HELD)
-    where = sa.and_(t.PAGES.c.batch_id == batch_id, t.PAGES.c.fate.in_(open_fates))
-    return connection.execute(_PAGES_WITH_SLICE.where(where)).mappings().all()
-
-
-def duplicates_of(connection: Connection, page_ids: Sequence[str]) -> Sequence[sa.RowMapping]:
-    """Return the pages that were left out because one of these holds their text."""
-    where = sa.and_(t.PAGES.c.other_page_id.in_(page_ids), t.PAGES.c.fate == PageFate.DUPLICATE)
-    return connection.execute(_PAGES_WITH_SLICE.where(where)).mappings().all()
-
-
-def pages_replaced(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
-    """Return the settled pages of images that have a newer, decoded version in this batch."""
-    old, new = t.IMAGES, t.IMAGES.alias("new")
-    newer = sa.and_(*_same_key_later(old, new), new.c.batch_id == batch_id)
-    where = sa.and_(t.PAGES.c.fate.in_(_SETTLED), sa.exists().where(newer, *_decoded(new)))
-    return connection.execute(_PAGES_WITH_SLICE.where(where)).mappings().all()
-
-
-def stale_images(connection: Connection, batch_id: str) -> set[str]:
-    """Return the images of a batch that have a newer version in the dataset already."""
-    old, new = t.IMAGES.alias("old"), t.IMAGES.alias("new")
-    query = (
-        sa.select(old.c.image_id)
-        .join(new, sa.and_(*_same_key_later(old, new), *_decoded(new)))
-        .join(t.BATCHES, t.BATCHES.c.batch_id == new.c.batch_id)
-        .where(old.c.batch_id == batch_id, t.BATCHES.c.state == BatchState.BUILT)
-    )
-    return set(connection.scalars(query))
-
-
-def pending_keys(connection: Connection, collection: str) -> list[str]:
-    """Return the keys of a collection's images that are planned and not read."""
-    images = t.IMAGES.c
-    waiting = sa.and_(images.collection == collection, images.fate == ImageFate.PENDING)
-    return list(connection.scalars(sa.select(images.key).where(waiting)))
-
-
-def metadata_files(connection: Connection, collection: str) -> Sequence[sa.RowMapping]:
-    """Return the newest version of every readable metadata file of a collection."""
-    images, new = t.IMAGES, t.IMAGES.alias("new")
-    is_metadata = sa.and_(
-        images.c.collection == collection, images.c.reason == Reason.METADATA_FILE
-    )
-    newer = sa.and_(*_same_key_later(images, new), new.c.reason == Reason.METADATA_FILE)
-    query = sa.select(images).where(is_metadata, ~sa.exists().where(newer))
-    return connection.execute(query.order_by(images.c.key)).mappings().all()
-
-
-_SETTLED = (PageFate.PUBLISHED, PageFate.DUPLICATE, PageFate.REJECTED, PageFate.QUARANTINED)
-
-_PAGES_WITH_SLICE = sa.select(t.PAGES, t.IMAGES.c.slice, t.IMAGES.c.key).join(
-    t.IMAGES, t.IMAGES.c.image_id == t.PAGES.c.image_id
-)
-
-
-def _same_key_later(old: sa.FromClause, new: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
-    """Say that one image is a later version of another: a later batch of the collection read it.
-
-    All versions that a plan finds under one key but the newest are superseded in that plan.
-    """
-    return (
-        new.c.collection == old.c.collection,
-        new.c.key == old.c.key,
-        new.c.batch_id > old.c.batch_id,
-    )
-
-
-def _decoded(image: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
-    return (image.c.fate == ImageFate.DECODED,)
-
-
-def images_of(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
-    """Return the images of a batch, by key."""
-    query = sa.select(t.IMAGES).where(t.IMAGES.c.batch_id == batch_id).order_by(t.IMAGES.c.key)
-    return connection.execute(query).mappings().all()
-
-
-def published_alike(connection: Connection, page_ids: Sequence[str]) -> dict[str, set[str]]:
-    """Return, for these pages, the published pages of their collections that share a band."""
-    ours, theirs = t.SIGNATURES.alias("ours"), t.SIGNATURES.alias("theirs")
-    same_band = sa.and_(
-        theirs.c.collection == ours.c.collection,
-        theirs.c.band == ours.c.band,
-        theirs.c.page_id != ours.c.page_id,
-    )
-    is_published = sa.and_(
-        t.PAGES.c.page_id == theirs.c.page_id, t.PAGES.c.fate == PageFate.PUBLISHED
-    )
-    query = (
-        sa.select(ours.c.page_id, theirs.c.page_id)
-        .join(theirs, same_band)
-        .join(t.PAGES, is_published)
-        .distinct()
-    )
-    alike: dict[str, set[str]] = {}
-    for some in _pieces(page_ids):
-        for page, other in connection.execute(query.where(ours.c.page_id.in_(some))):
-            alike.setdefault(page, set()).add(other)
-    return alike
-
-
-def bands(connection: Connection, page_ids: Sequence[str]) -> dict[str, set[str]]:
-    """Return the bands of these pages' texts."""
-    found: dict[str, set[str]] = {}
-    query = sa.select(t.SIGNATURES.c.page_id, t.SIGNATURES.c.band)
-    for some in _pieces(page_ids):
-        for page, band in connection.execute(query.where(t.SIGNATURES.c.page_id.in_(some))):
-            found.setdefault(page, set()).add(band)
-    return found
-
-
-def sketches(connection: Connection, page_ids: Sequence[str]) -> dict[str, bytes]:
-    """Return the sketches of these pages' texts; short texts have none."""
-    found: dict[str, bytes] = {}
-    for some in _pieces(page_ids):
-        query = sa.select(t.SKETCHES).where(t.SKETCHES.c.page_id.in_(some))
-        found.update({row.page_id: row.minhash for row in connection.execute(query)})
-    return found
-
-
-def _pieces(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def pieces(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """Cut a list into pieces that one statement may hold."""
     for start in range(0, len(ids), 500):
         yield ids[start : start + 500]

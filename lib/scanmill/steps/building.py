@@ -15,7 +15,7 @@ from scanmill import __version__, layout, schema
 from scanmill.dataset import card, duplicates, labels, manifests, splits
 from scanmill.dataset.manifests import Manifest, MetadataFile, Shard
 from scanmill.errors import RetryableError, UsageError
-from scanmill.ledger import receipts
+from scanmill.ledger import candidates, receipts
 from scanmill.models import BatchState, PageFate, Reason, hash_id
 from scanmill.quality import RowRules, find
 from scanmill.steps import Mill, judging
@@ -113,8 +113,8 @@ def _manifest(mill: Mill, batch_id: str, parent: Manifest | None, parent_path: s
     """Return the manifest to be, with the parent's shards; what splits pages never changes."""
     settings, collection = mill.settings, collection_of(batch_id)
     with mill.ledger.reading() as connection:
-        metadata = receipts.metadata_files(connection, collection)
-        waiting = receipts.pending_keys(connection, collection)
+        metadata = candidates.metadata_files(connection, collection)
+        waiting = candidates.pending_keys(connection, collection)
     if any(layout.is_metadata(key) for key in waiting):
         raise RetryableError(f"A metadata file of [{collection}] is still to be read.")
     return Manifest(
@@ -140,14 +140,14 @@ def _manifest(mill: Mill, batch_id: str, parent: Manifest | None, parent_path: s
 def _gather(mill: Mill, batch_id: str) -> Build:
     """Collect from ledger and parts what the build is about."""
     with mill.ledger.reading() as connection:
-        replaced = [dict(page) for page in receipts.pages_replaced(connection, batch_id)]
+        replaced = [dict(page) for page in candidates.pages_replaced(connection, batch_id)]
         gone = {page["page_id"] for page in replaced}
-        orphans = receipts.duplicates_of(connection, sorted(gone))
-        wanted = [*receipts.open_pages(connection, batch_id)]
+        orphans = candidates.duplicates_of(connection, sorted(gone))
+        wanted = [*candidates.open_pages(connection, batch_id)]
         wanted += [page for page in orphans if page["page_id"] not in gone]
         page_ids = [page["page_id"] for page in wanted]
         texts = BuildTexts(connection, page_ids, least=mill.settings.near_duplicate)
-        stale = receipts.stale_images(connection, batch_id)
+        stale = candidates.stale_images(connection, batch_id)
     rows = _load(mill, [dict(page) for page in wanted])
     return Build(rows=rows, replaced=replaced, stale_images=stale, texts=texts)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.engine import Connection
 
 from scanmill.dataset import duplicates
-from scanmill.ledger import receipts
+from scanmill.ledger import candidates
 from scanmill.models import Reason
 
 
@@ -19,10 +19,10 @@ class BuildTexts:
 
     def __init__(self, connection: Connection, page_ids: Sequence[str], *, least: float) -> None:
         """Load signatures; `least` is the similarity from which two texts count as one."""
-        self._published = receipts.published_alike(connection, page_ids)
+        self._published = candidates.published_alike(connection, page_ids)
         involved = sorted({*page_ids, *(p for some in self._published.values() for p in some)})
-        self._bands = receipts.bands(connection, involved)
-        self._sketches = receipts.sketches(connection, involved)
+        self._bands = candidates.bands(connection, involved)
+        self._sketches = candidates.sketches(connection, involved)
         self._least = least
         self._kept_by_band: dict[str, list[str]] = defaultdict(list)
 
