@@ -95,12 +95,3 @@ FATES = pa.schema(
     ]
 )
 """Schema of the fates that a build decided, committed with its snapshot."""
-
-MEASURES = (
-    "mean_confidence",
-    "low_confidence_share",
-    "estimated_accuracy",
-    "alnum_ratio",
-    "known_word_share",
-)
-"""Columns that judge a page's text; what a gate may read, and never the text itself."""

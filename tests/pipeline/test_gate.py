@@ -30,8 +30,8 @@ from scanmill.ledger import tables as t
 from scanmill.models import BatchState, Reason
 from scanmill.steps import building, judging, planning
 from scanmill.steps.auditing import audit
-from scanmill.steps.receipting import pending
-from scanmill.steps.reviewing import decide, held_batches
+from scanmill.steps.receipting import pending, receipt
+from scanmill.steps.reviewing import decide
 
 EXPECTATIONS = Path(__file__).parents[2] / "expectations"
 PAGES = 40
@@ -154,7 +154,7 @@ def test_thirty_percent_nonsense_holds_the_batch(mill):
     assert before == {"found": PAGES, "pending": PAGES}
     assert page_counts(mill) == {"found": PAGES, "held": PAGES}
     assert state(mill, batch) == BatchState.HELD
-    assert held_batches(mill) == [batch]
+    assert receipt(mill)["held"] == [batch]
     assert pending(mill)["batches"] == 0
     assert audit(mill) == []
 

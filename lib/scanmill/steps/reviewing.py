@@ -68,10 +68,3 @@ def ring_for_build(mill: Mill, batch_id: str) -> bool:
         log.warning("batch=%s waits for the audit to announce it: %s", batch_id, error)
         return False
     return True
-
-
-def held_batches(mill: Mill) -> list[str]:
-    """Return the batches that wait for a person."""
-    with mill.ledger.reading() as connection:
-        batches = receipts.unfinished_batches(connection)
-    return [batch["batch_id"] for batch in batches if batch["state"] == BatchState.HELD]
