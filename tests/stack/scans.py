@@ -26,6 +26,10 @@ _PER_LINE = 6
 _FONT_PX, _LINE_PX, _MARGIN_PX, _WIDTH_PX = 26, 42, 20, 760
 
 
+MANY = 100
+"""So many that reading them takes long enough to be caught at it, on a fast machine too."""
+
+
 def good_scans(count: int, *, seed: int) -> list[bytes]:
     """Return scans of random words: no two texts are alike, whatever the seed."""
     rng = random.Random(f"good {seed}")

@@ -4,14 +4,14 @@ import json
 from collections import Counter
 
 from running_stack import OURS, wait_until
-from scans import good_scans
+from scans import MANY, good_scans
 
 WAVES = (("first", "second"), ("third", "fourth"))
 FOUR = [collection for wave in WAVES for collection in wave]
 
 
 def test_batches_announced_while_the_consumer_is_busy_are_each_read_by_one_run(stack):
-    stack.upload("busy", good_scans(2, seed=1))
+    stack.upload_as_one_batch("busy", good_scans(MANY, seed=1))
     task = wait_until("the busy batch is being read", lambda: stack.slice_at_work("busy-000001"))
     with stack.frozen(task):
         for wave in WAVES:

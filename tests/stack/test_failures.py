@@ -1,7 +1,7 @@
 """What fails on the running stack: retries by error class, one alert each, and nothing lost."""
 
 from running_stack import wait_until
-from scans import good_scans
+from scans import MANY, good_scans
 
 DAGS = ("fails_for_good", "fails_once", "is_killed")
 DONE = {"success", "failed"}
@@ -24,15 +24,15 @@ def test_every_error_is_retried_by_its_class_and_told_of_once(stack):
 
 
 def test_everything_arrives_although_the_scheduler_is_killed_in_the_middle(stack):
-    scans = good_scans(8, seed=30)
-    stack.upload("storm", scans[:4])
+    scans = good_scans(MANY + 4, seed=30)
+    stack.upload_as_one_batch("storm", scans[:MANY])
     wait_until("the first half is being read", lambda: stack.slice_at_work("storm-000001"))
     stack.kill("scheduler")
-    stack.upload("storm", scans[4:], first=4)
+    stack.upload("storm", scans[MANY:], first=MANY)
     stack.settle()
     sums = stack.receipt()
 
-    assert sum(sums["datasets"]["storm"]["rows"].values()) == 8
+    assert sum(sums["datasets"]["storm"]["rows"].values()) == MANY + 4
     assert stack.alerts("storm-") == []
 
 

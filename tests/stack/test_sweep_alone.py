@@ -1,7 +1,7 @@
 """The sweep alone brings every upload where there is no queue."""
 
 from running_stack import wait_until
-from scans import good_scans
+from scans import MANY, good_scans
 
 
 def test_every_upload_arrives_through_the_sweep(stack_without_queue):
@@ -18,7 +18,7 @@ def test_every_upload_arrives_through_the_sweep(stack_without_queue):
 
 def test_a_batch_that_takes_long_to_read_is_not_read_a_second_time(stack_without_queue):
     stack = stack_without_queue
-    stack.upload("long", good_scans(1, seed=62))
+    stack.upload_as_one_batch("long", good_scans(MANY, seed=62))
     task = wait_until("the batch is being read", lambda: stack.slice_at_work("long-000001"))
     with stack.frozen(task):
         patience = float(stack.variables["SCANMILL_ANNOUNCE_AGAIN_SECONDS"])
