@@ -17,12 +17,12 @@ import sqlalchemy as sa
 
 from scanmill.ledger import Ledger, receipts
 from scanmill.ledger import tables as t
-from scanmill.local import environment, inbox, supervisor
+from scanmill.local import environment, inbox, program, supervisor
 from scanmill.local import home as homes
 from scanmill.local.home import Home
 from scanmill.local.inbox import Message
 from scanmill.local.provision import Store
-from scanmill.local.reaper import is_marked, marked
+from scanmill.local.reaper import marked
 
 OURS = ("ingest_images", "recognize_pages", "build_dataset", "audit_ledger")
 SECONDS = 420
@@ -69,7 +69,11 @@ class RunningStack:
     def down(self) -> list[int]:
         """Stop it and return the processes that are left all the same."""
         self.type("down").check_returncode()
-        return marked(environment.marker(self.home))
+        return self.processes()
+
+    def processes(self) -> list[int]:
+        """Return every process of this stack."""
+        return marked(environment.marker(self.home), groups=program.groups(self.home))
 
     # --- the command line ------------------------------------------------------------------------
 
@@ -293,5 +297,5 @@ class RunningStack:
             self._send(task["pid"], signal.SIGCONT)
 
     def _send(self, pid: int, number: signal.Signals) -> None:
-        assert is_marked(pid, environment.marker(self.home)), "no process of this stack"
+        assert pid in self.processes(), "no process of this stack"
         os.kill(pid, number)

@@ -30,7 +30,8 @@ def main() -> None:
     name = sys.argv[1]
     os.environ[PROGRAM_MARKER] = name
     home = homes.locate()
-    if left := reap({STACK_MARKER: os.environ[STACK_MARKER], PROGRAM_MARKER: name}):
+    markers = {STACK_MARKER: os.environ[STACK_MARKER], PROGRAM_MARKER: name}
+    if left := reap(markers, groups=groups(home, name)):
         sys.stderr.write(f"ended what the last {name} left behind: {left}\n")
     home.make()
     pid_file(home, name).write_text(str(os.getpid()))
@@ -41,6 +42,15 @@ def main() -> None:
 def pid_file(home: Home, name: str) -> Path:
     """Return where the program's process id is noted at each start."""
     return home.tmp / f"{name}.pid"
+
+
+def groups(home: Home, *names: str) -> set[int]:
+    """Return the process groups that these programs were last given, or all programs.
+
+    The supervisor makes each program the leader of a group, in which its children stay.
+    """
+    files = [pid_file(home, name) for name in names or (*SERVICES, *AIRFLOW)]
+    return {int(file.read_text()) for file in files if file.exists()}
 
 
 _Command = tuple[list[str], dict[str, str]]

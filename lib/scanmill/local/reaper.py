@@ -8,22 +8,32 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 STACK_MARKER = "SCANMILL_STACK"
 PROGRAM_MARKER = "SCANMILL_PROGRAM"
 
 
-def marked(markers: Mapping[str, str]) -> list[int]:
-    """Return our own user's processes that carry all markers, without us and our ancestors."""
+def marked(markers: Mapping[str, str], *, groups: Collection[int] = ()) -> list[int]:
+    """Return our own user's processes that carry all markers, without us and our ancestors.
+
+    Airflow hides the environment of whoever runs its tasks, from everybody but root. Such a
+    process counts when it is in one of these process groups: those that our programs were given.
+    """
     spared = _ancestors()
     wanted = {f"{name}={value}".encode() for name, value in markers.items()}
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return sorted(pid for pid in pids if pid not in spared and wanted <= _environment(pid))
+    return sorted(
+        pid
+        for pid in pids
+        if pid not in spared and (wanted <= _environment(pid) or _is_hidden_in(pid, groups))
+    )
 
 
-def reap(markers: Mapping[str, str], *, grace_seconds: float = 5) -> list[int]:
+def reap(
+    markers: Mapping[str, str], *, groups: Collection[int] = (), grace_seconds: float = 5
+) -> list[int]:
     """End every process that carries all markers, and return their ids.
 
     They are asked first; who is still there after the grace is killed, again and again until a
@@ -31,7 +41,7 @@ def reap(markers: Mapping[str, str], *, grace_seconds: float = 5) -> list[int]:
     """
     ended: set[int] = set()
     deadline = time.monotonic() + grace_seconds
-    while found := marked(markers):
+    while found := marked(markers, groups=groups):
         late = time.monotonic() > deadline
         for pid in found:
             if late or pid not in ended:
@@ -55,6 +65,32 @@ def _environment(pid: int) -> set[bytes]:
         return set()
 
 
+def _is_hidden_in(pid: int, groups: Collection[int]) -> bool:
+    """Tell whether a process of ours hides its environment, and is in one of these groups."""
+    if not groups:
+        return False
+    try:
+        Path(f"/proc/{pid}/environ").read_bytes()
+    except PermissionError:
+        return _group(pid) in groups and _user(pid) == os.getuid()
+    except OSError:
+        pass
+    return False
+
+
+def _group(pid: int) -> int:
+    return _stat(pid, field=2)
+
+
+def _user(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return -1
+    (line,) = (line for line in status.splitlines() if line.startswith("Uid:"))
+    return int(line.split()[1])
+
+
 def _ancestors() -> set[int]:
     pid, found = os.getpid(), set()
     while pid > 0 and pid not in found:
@@ -64,9 +100,14 @@ def _ancestors() -> set[int]:
 
 
 def _parent(pid: int) -> int:
+    return _stat(pid, field=1)
+
+
+def _stat(pid: int, *, field: int) -> int:
+    """Return a number of a process: 1 its parent, 2 its group; 0 when it is gone."""
     try:
         # The name stands in brackets and may hold anything: fields count from the last bracket.
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[field])
     except (OSError, ValueError, IndexError):
         return 0
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from scanmill.errors import FatalError
 from scanmill.local import environment as environments
-from scanmill.local import health, ports, supervisor, template
+from scanmill.local import health, ports, program, supervisor, template
 from scanmill.local import home as homes
 from scanmill.local.home import Home, Stack
 from scanmill.local.program import STORE
@@ -128,7 +128,7 @@ def environment() -> dict[str, str]:
 def _start(home: Home, report: Report) -> None:
     """Start everything from nothing; what a killed stack left behind is ended first."""
     began = dt.datetime.now(dt.UTC)
-    if left := reap(environments.marker(home)):
+    if left := reap(environments.marker(home), groups=program.groups(home)):
         report(f"Ended {len(left)} processes that an earlier stack left behind")
     stack, variables = _remember(home)
     if not (home.store / _SETTLED).exists():

@@ -16,7 +16,7 @@ from typing import Any
 from supervisor.xmlrpc import SupervisorTransport
 
 from scanmill.errors import FatalError, RetryableError
-from scanmill.local import environment
+from scanmill.local import environment, program
 from scanmill.local import home as homes
 from scanmill.local.home import Home, Stack
 from scanmill.local.program import AIRFLOW, SERVICES
@@ -164,7 +164,7 @@ def stop(home: Home) -> list[int]:
         deadline = time.monotonic() + STOP_SECONDS
         while pid(home) and time.monotonic() < deadline:
             time.sleep(0.1)
-    return reap(environment.marker(home))
+    return reap(environment.marker(home), groups=program.groups(home))
 
 
 def _rpc(stack: Stack) -> Any:
