@@ -73,7 +73,7 @@ class RunningStack:
 
     def processes(self) -> list[int]:
         """Return every process of this stack."""
-        return marked(environment.marker(self.home), groups=program.groups(self.home))
+        return marked(environment.marker(self.home), kin=program.kin(self.home))
 
     # --- the command line ------------------------------------------------------------------------
 

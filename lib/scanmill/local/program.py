@@ -12,7 +12,7 @@ from pathlib import Path
 from scanmill.local import home as homes
 from scanmill.local.home import Home
 from scanmill.local.ports import LOOPBACK
-from scanmill.local.reaper import PROGRAM_MARKER, STACK_MARKER, reap
+from scanmill.local.reaper import PROGRAM_MARKER, STACK_MARKER, Kin, reap
 
 STORE = "store"
 AIRFLOW = ("api-server", "dag-processor", "scheduler", "triggerer")
@@ -31,7 +31,7 @@ def main() -> None:
     os.environ[PROGRAM_MARKER] = name
     home = homes.locate()
     markers = {STACK_MARKER: os.environ[STACK_MARKER], PROGRAM_MARKER: name}
-    if left := reap(markers, groups=groups(home, name)):
+    if left := reap(markers, kin=kin(home, name)):
         sys.stderr.write(f"ended what the last {name} left behind: {left}\n")
     home.make()
     pid_file(home, name).write_text(str(os.getpid()))
@@ -44,13 +44,19 @@ def pid_file(home: Home, name: str) -> Path:
     return home.tmp / f"{name}.pid"
 
 
-def groups(home: Home, *names: str) -> set[int]:
-    """Return the process groups that these programs were last given, or all programs.
+def kin(home: Home, name: str = "") -> Kin:
+    """Return by what hidden processes of the stack are known, or of one program's last life.
 
-    The supervisor makes each program the leader of a group, in which its children stay.
+    The supervisor is the leader of a session in which everything stays, and makes each program
+    the leader of a group.
     """
-    files = [pid_file(home, name) for name in names or (*SERVICES, *AIRFLOW)]
-    return {int(file.read_text()) for file in files if file.exists()}
+    session = _noted(home.tmp / "supervisord.pid")
+    return Kin(session=session, group=_noted(pid_file(home, name)) if name else None)
+
+
+def _noted(file: Path) -> int:
+    text = file.read_text().strip() if file.exists() else ""
+    return int(text) if text.isdigit() else 0
 
 
 _Command = tuple[list[str], dict[str, str]]

@@ -5,6 +5,7 @@ Standard library only: it runs before every start of every program.
 """
 
 import contextlib
+import dataclasses
 import os
 import signal
 import time
@@ -15,24 +16,43 @@ STACK_MARKER = "SCANMILL_STACK"
 PROGRAM_MARKER = "SCANMILL_PROGRAM"
 
 
-def marked(markers: Mapping[str, str], *, groups: Collection[int] = ()) -> list[int]:
-    """Return our own user's processes that carry all markers, without us and our ancestors.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Kin:
+    """By what a process counts as ours that hides its environment.
 
-    Airflow hides the environment of whoever runs its tasks, from everybody but root. Such a
-    process counts when it is in one of these process groups: those that our programs were given.
+    Airflow hides it, from everybody but root, for whoever runs tasks. But such a process stays in
+    the session of the supervisor, whatever became of its parents.
     """
+
+    session: int = 0
+    group: int | None = None
+    """Only this process group, its children, and orphans; None: the whole session."""
+
+    def holds(self, pid: int, found: Collection[int]) -> bool:
+        """Tell whether a hidden process is one of ours; `found` are those known to be."""
+        if not self.session or _stat(pid, "session") != self.session or not _is_hidden(pid):
+            return False
+        parent = _stat(pid, "parent")
+        group = _stat(pid, "group")
+        return self.group in {None, group} or parent == 1 or parent in found
+
+
+def marked(markers: Mapping[str, str], *, kin: Kin = Kin()) -> list[int]:
+    """Return our own user's processes that carry all markers, without us and our ancestors."""
     spared = _ancestors()
     wanted = {f"{name}={value}".encode() for name, value in markers.items()}
-    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return sorted(
-        pid
-        for pid in pids
-        if pid not in spared and (wanted <= _environment(pid) or _is_hidden_in(pid, groups))
-    )
+    pids = {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()} - spared
+    found = {pid for pid in pids if wanted <= _environment(pid)}
+    while more := {pid for pid in pids - found if kin.holds(pid, found)}:
+        found |= more
+    return sorted(found)
 
 
 def reap(
-    markers: Mapping[str, str], *, groups: Collection[int] = (), grace_seconds: float = 5
+    markers: Mapping[str, str],
+    *,
+    kin: Kin = Kin(),
+    grace_seconds: float = 5,
 ) -> list[int]:
     """End every process that carries all markers, and return their ids.
 
@@ -41,7 +61,7 @@ def reap(
     """
     ended: set[int] = set()
     deadline = time.monotonic() + grace_seconds
-    while found := marked(markers, groups=groups):
+    while found := marked(markers, kin=kin):
         late = time.monotonic() > deadline
         for pid in found:
             if late or pid not in ended:
@@ -65,21 +85,15 @@ def _environment(pid: int) -> set[bytes]:
         return set()
 
 
-def _is_hidden_in(pid: int, groups: Collection[int]) -> bool:
-    """Tell whether a process of ours hides its environment, and is in one of these groups."""
-    if not groups:
-        return False
+def _is_hidden(pid: int) -> bool:
+    """Tell whether a process of our own user hides its environment from us."""
     try:
         Path(f"/proc/{pid}/environ").read_bytes()
     except PermissionError:
-        return _group(pid) in groups and _user(pid) == os.getuid()
+        return _user(pid) == os.getuid()
     except OSError:
         pass
     return False
-
-
-def _group(pid: int) -> int:
-    return _stat(pid, field=2)
 
 
 def _user(pid: int) -> int:
@@ -95,19 +109,19 @@ def _ancestors() -> set[int]:
     pid, found = os.getpid(), set()
     while pid > 0 and pid not in found:
         found.add(pid)
-        pid = _parent(pid)
+        pid = _stat(pid, "parent")
     return found
 
 
-def _parent(pid: int) -> int:
-    return _stat(pid, field=1)
+_FIELDS = {"parent": 1, "group": 2, "session": 3}
 
 
-def _stat(pid: int, *, field: int) -> int:
-    """Return a number of a process: 1 its parent, 2 its group; 0 when it is gone."""
+def _stat(pid: int, name: str) -> int:
+    """Return the parent, group or session of a process; 0 when it is gone."""
     try:
         # The name stands in brackets and may hold anything: fields count from the last bracket.
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[field])
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[_FIELDS[name]])
     except (OSError, ValueError, IndexError):
         return 0
 

@@ -128,7 +128,7 @@ def environment() -> dict[str, str]:
 def _start(home: Home, report: Report) -> None:
     """Start everything from nothing; what a killed stack left behind is ended first."""
     began = dt.datetime.now(dt.UTC)
-    if left := reap(environments.marker(home), groups=program.groups(home)):
+    if left := reap(environments.marker(home), kin=program.kin(home)):
         report(f"Ended {len(left)} processes that an earlier stack left behind")
     stack, variables = _remember(home)
     if not (home.store / _SETTLED).exists():

@@ -157,14 +157,14 @@ def start_missing(home: Home, stack: Stack) -> list[str]:
 
 def stop(home: Home) -> list[int]:
     """Stop the supervisor and everything, then end whoever is left; return the left ones."""
-    found = pid(home)
+    found, kin = pid(home), program.kin(home)  # the supervisor takes its note along
     if found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(found, 15)
         deadline = time.monotonic() + STOP_SECONDS
         while pid(home) and time.monotonic() < deadline:
             time.sleep(0.1)
-    return reap(environment.marker(home), groups=program.groups(home))
+    return reap(environment.marker(home), kin=kin)
 
 
 def _rpc(stack: Stack) -> Any:
