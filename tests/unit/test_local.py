@@ -251,6 +251,33 @@ def test_the_one_who_reaps_is_spared(tmp_path):
     assert said.stdout.strip() == "[]"
 
 
+HIDING = """
+import ctypes, os, sys, time
+if os.fork():
+    time.sleep(60)
+os.setpgid(0, 0)
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE, as Airflow does around its tasks
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root sees the environment of every process")
+def test_a_process_that_hides_its_environment_is_found_by_its_session():
+    leader = subprocess.Popen(
+        [sys.executable, "-c", HIDING], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    hidden = int(leader.stdout.readline())
+    nobody = {reaper.STACK_MARKER: "of nobody"}
+    strange = reaper.marked(nobody, kin=reaper.Kin(session=leader.pid, group=leader.pid))
+    leader.kill()
+    leader.wait()
+
+    assert strange == []  # its parent lives, and its group is another
+    assert reaper.marked(nobody) == []
+    assert reaper.reap(nobody, kin=reaper.Kin(session=leader.pid)) == [hidden]
+
+
 # --- supervisor ----------------------------------------------------------------------------------
 
 
