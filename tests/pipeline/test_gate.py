@@ -39,17 +39,17 @@ BATCH = "c-000001"
 NEXT = "c-000002"
 
 
-def drop_pages(mill, *, nonsense, start=0):
+def drop_pages(mill, *, nonsense, start=0, folder="c/x"):
     """Upload 40 pages, so many of which read as nonsense."""
     for number in range(start, start + PAGES):
         is_bad = number < start + nonsense
         text = gibberish(number) if is_bad else prose(number)
-        drop(mill, f"c/x/{number:03}.png", picture(text))
+        drop(mill, f"{folder}/{number:03}.png", picture(text))
 
 
-def read_pages(mill, *, nonsense, start=0, engine=ScriptedEngine()):  # noqa: B008 - it has no state
+def read_pages(mill, *, engine=ScriptedEngine(), **wanted):  # noqa: B008 - it has no state
     """Upload, plan and read 40 pages; return the batch, ready to be judged."""
-    drop_pages(mill, nonsense=nonsense, start=start)
+    drop_pages(mill, **wanted)
     (batch,) = planning.plan_batches(mill)
     read_batch(mill, batch, engine)
     return batch
@@ -104,6 +104,23 @@ def test_ten_percent_nonsense_warns_and_the_rest_is_published(mill):
     assert ("pages_gate", "warning") in verdicts(mill)
     assert [m["kind"] for m in messages(mill) if "pages_gate" in m["key"]] == ["gate_warned"]
     assert_books_are_closed(mill)
+
+
+def test_a_batch_of_which_both_gates_warn_is_told_of_once(mill):
+    finish_batch(mill, read_pages(mill, nonsense=4, folder="c"))  # without a folder, so no label
+
+    assert verdicts(mill) == [("pages_gate", "warning"), ("dataset_gate", "warning")]
+    assert [message["kind"] for message in messages(mill)] == ["gate_warned"]
+
+
+def test_who_released_a_batch_is_not_warned_of_it_afterwards(mill):
+    batch = read_pages(mill, nonsense=10, folder="c")
+    finish_batch(mill, batch)
+    decide(mill, batch, verb="release", because="seen", decided_by="me")
+    finish_batch(mill, batch)
+
+    assert verdicts(mill) == [("pages_gate", "critical"), ("dataset_gate", "warning")]
+    assert [message["kind"] for message in messages(mill)] == ["gate_failed"]
 
 
 def test_a_good_batch_passes_without_a_word(mill):

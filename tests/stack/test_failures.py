@@ -25,10 +25,11 @@ def test_every_error_is_retried_by_its_class_and_told_of_once(stack):
 
 def test_everything_arrives_although_the_scheduler_is_killed_in_the_middle(stack):
     scans = good_scans(MANY + 4, seed=30)
-    stack.upload_as_one_batch("storm", scans[:MANY])
+    # In a folder of their own: a label keeps the dataset gate from warning.
+    stack.upload_as_one_batch("storm/words", scans[:MANY])
     wait_until("the first half is being read", lambda: stack.slice_at_work("storm-000001"))
     stack.kill("scheduler")
-    stack.upload("storm", scans[MANY:], first=MANY)
+    stack.upload("storm/words", scans[MANY:], first=MANY)
     stack.settle()
     sums = stack.receipt()
 
@@ -44,7 +45,7 @@ def ended(stack, runs):
 
 
 def told_of(stack, runs):
-    return [alert for run_id in runs.values() for alert in stack.alerts(run_id)]
+    return [alert for dag_id in runs for alert in stack.alerts(f"run_failed:{dag_id}:")]
 
 
 def delivered(stack, runs):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from sqlalchemy.engine import Connection
 
 from scanmill import alerts, layout, schema
 from scanmill.errors import FatalError, GateFailed, UsageError
@@ -195,24 +196,41 @@ def _enter(
     with mill.ledger.writing() as connection:
         books.enter_recognized(connection, batch_id, has_pages=True)
         books.enter_verdict(connection, batch_id, number, content)
-        if verdict.severity == "pass":
+        if verdict.severity == "pass" or (verdict.passed and _is_told_of(connection, batch_id)):
             return
-        write = alerts.gate_warned if verdict.passed else alerts.gate_failed
-        message = write(
-            batch=batch_id,
-            gate=verdict.gate,
-            stake=_stake(connection, batch_id),
-            causes=[check.sentence for check in verdict.causes],
-            files=_files(rows, verdict),
-            report_address=reporting.url(mill.settings, batch_id, verdict.gate),
-            reasons=_reasons(rows),
-        )
-        outbox.post(connection, **_numbered(message, number))
+        message = _message(mill, connection, batch_id, number, verdict, rows)
+        outbox.post(connection, **dataclasses.asdict(message))
 
 
-def _numbered(message: alerts.Message, number: int) -> dict[str, str]:
-    """Return a message whose key names its verdict: each verdict is told of once."""
-    return dataclasses.asdict(message) | {"key": f"{message.key}:{number}"}
+def _is_told_of(connection: Connection, batch_id: str) -> bool:
+    """Tell whether a gate has sent word of this batch: a warning is mailed once per batch.
+
+    Whoever released a held batch has just looked at it, and needs no warning about it either.
+    """
+    keys = (f"{kind}:{batch_id}:" for kind in ("gate_failed", "gate_warned"))
+    return any(outbox.count(connection, key) for key in keys)
+
+
+def _message(
+    mill: Mill,
+    connection: Connection,
+    batch_id: str,
+    number: int,
+    verdict: Verdict,
+    rows: Sequence[Row],
+) -> alerts.Message:
+    """Return what to tell of a verdict, keyed by its number: each is told of once."""
+    write = alerts.gate_warned if verdict.passed else alerts.gate_failed
+    message = write(
+        batch=batch_id,
+        gate=verdict.gate,
+        stake=_stake(connection, batch_id),
+        causes=[check.sentence for check in verdict.causes],
+        files=_files(rows, verdict),
+        report_address=reporting.url(mill.settings, batch_id, verdict.gate),
+        reasons=_reasons(rows),
+    )
+    return dataclasses.replace(message, key=f"{message.key}:{number}")
 
 
 def _reasons(rows: Sequence[Row]) -> Counter[Reason]:
@@ -229,7 +247,7 @@ def _files(rows: Sequence[Row], verdict: Verdict) -> list[str]:
     return list(dict.fromkeys(keys[page_id] for page_id in ids if page_id in keys))
 
 
-def _stake(connection: Any, batch_id: str) -> alerts.Stake:
+def _stake(connection: Connection, batch_id: str) -> alerts.Stake:
     images = receipts.image_counts(connection, batch_id)
     pages = receipts.page_counts(connection, batch_id)
     return alerts.Stake(
