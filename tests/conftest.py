@@ -19,6 +19,7 @@ import itertools  # noqa: E402
 
 import boto3  # noqa: E402
 import pytest  # noqa: E402
+from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 from scanmill import report  # noqa: E402
 from scanmill.ledger import Ledger  # noqa: E402
@@ -31,6 +32,26 @@ ROOT = Path(__file__).parents[1]
 EXPECTATIONS = ROOT / "expectations"
 
 _NUMBERS = itertools.count(1)
+
+_STACK = "tests/stack/"
+"""Tests of the running stack: one process runs them all, because there is one stack at a time."""
+
+
+class _ByFile(LoadScopeScheduling):
+    """Hands whole files to the processes that share the work, and the stack's files as one."""
+
+    def _split_scope(self, nodeid):
+        return _STACK if nodeid.startswith(_STACK) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Share the work by file: what a file's tests have in common is made once."""
+    return _ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the stack, which takes longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_STACK))
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from scanmill.local import home, stack
 from scanmill.steps import Mill, auditing, receipting, watching
 
 _SAMPLES = "samples"
+_ALL_CORES = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
 
 
 @click.command()
@@ -70,7 +71,7 @@ def test(arguments: tuple[str, ...]) -> int:
     root = _root()
     tools = Path(sys.executable).parent
     linters = (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"], ["lint-imports"])
-    commands = [*(() if arguments else linters), ["pytest", *arguments]]
+    commands = [["pytest", *arguments]] if arguments else [*linters, ["pytest", *_ALL_CORES]]
     codes = [_run(root, [str(tools / tool), *words]) for tool, *words in commands]
     return 1 if any(codes) else 0
 
