@@ -21,8 +21,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scanmill.errors import PageError
 from scanmill.models import Raster, Reason, SetAside
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM", "MPO")
-"""What Pillow may try: 42 formats are reachable, and one of them starts Ghostscript."""
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
+"""What Pillow may try: 42 formats are reachable, and one of them starts Ghostscript.
+
+MPO is opened as JPEG; under its own name Pillow knows no opener and raises KeyError.
+"""
 
 DISK_FAILED = 74
 """Exit status when reading a source or writing a page failed: the disk's fault, not an image's."""

@@ -124,6 +124,8 @@ REFUSED = {
         saved(Image.new("F", (50, 50), float("nan")), "TIFF"),
         Reason.CORRUPT_IMAGE,
     ),
+    "the first bytes of a jpeg": (saved(page(), "JPEG")[:20], Reason.CORRUPT_IMAGE),
+    "the first bytes of a gif": (saved(page(), "GIF")[:20], Reason.CORRUPT_IMAGE),
     "a bomb of 900 million pixels": (png(30_000, 30_000), Reason.IMAGE_TOO_LARGE),
     "twice the pixels allowed, a warning only": (png(12_000, 12_000), Reason.IMAGE_TOO_LARGE),
     "a side of 40,000 pixels": (png(40_000, 100), Reason.IMAGE_TOO_LARGE),
@@ -172,6 +174,7 @@ def test_every_broken_file_is_refused_with_its_reason(tmp_path, settings):
     }
     assert found == {name: (reason, ()) for name, (_, reason) in REFUSED.items()}
     assert all(result.refusal.detail and result.refusal.stage == "decode" for result in results)
+    assert not [result.refusal.detail for result in results if "KeyError" in result.refusal.detail]
 
 
 def test_a_refused_image_leaves_no_page_behind(tmp_path):
