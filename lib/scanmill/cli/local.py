@@ -17,7 +17,7 @@ from scanmill.local import home, stack
 from scanmill.steps import Mill, auditing, receipting, watching
 
 _SAMPLES = "samples"
-_ALL_CORES = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
+_ALL_CORES = ("-n=logical", "--maxprocesses=4", "--no-loadscope-reorder", "--durations=20")
 
 
 @click.command()
