@@ -57,7 +57,7 @@ def recognize_slice(slice_number: int, ti=None) -> dict[str, int]:
     from scanmill.steps import Mill, recognizing
 
     name_slice(f"slice {slice_number}")
-    mill = Mill.from_settings()
+    mill = recognizing.as_asked(Mill.from_settings(), current_batch())
     counts = recognizing.recognize_slice(
         mill,
         choose_engine(mill.settings),
@@ -76,8 +76,9 @@ def judge_batch(outlet_events=None) -> dict[str, int]:
     """Judge the batch, write its report, and hold it when its text is bad."""
     from scanmill.steps import Mill, judging
 
-    counts = judging.judge_batch(Mill.from_settings(), current_batch())
-    if not counts["pending"] + counts["held"]:
+    mill, batch_id = Mill.from_settings(), current_batch()
+    counts = judging.judge_batch(mill, batch_id)
+    if not judging.waits_to_be_built(mill, batch_id):
         raise AirflowSkipException("No page of this batch waits to be published.")
     outlet_events[PAGES].extra = counts
     return counts

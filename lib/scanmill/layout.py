@@ -109,6 +109,11 @@ def quarantine(collection: str, reason: Reason, image_id: str) -> str:
     return f"quarantine/{collection}/{reason}/{image_id}/"
 
 
+def attempt(folder: str, number: int) -> str:
+    """Return the address of what the n-th attempt on a quarantined image found."""
+    return f"{folder}attempts/{number}.json"
+
+
 # --- datasets ------------------------------------------------------------------------------------
 
 

@@ -73,6 +73,9 @@ PLAN = pa.schema(
 )
 """Schema of `batches/<batch_id>/plan.parquet`."""
 
+REPROCESS = b"reprocess"
+"""In the metadata of a plan to read images again: who asked, why, and the settings, as JSON."""
+
 DATASET = pa.schema(
     [
         *[pa.field(column.name, column.type) for column in PAGE_COLUMNS if column.is_published],
@@ -92,6 +95,11 @@ FATES = pa.schema(
         pa.field("other_page_id", pa.string()),  # the original of a duplicate
         pa.field("shard", pa.string()),
         pa.field("split", pa.string()),
+        # Of a page read again: the reading that counts from now on, and what it looks like.
+        pa.field("batch_id", pa.string()),
+        pa.field("slice", pa.int32()),
+        pa.field("bands", pa.list_(pa.string())),
+        pa.field("sketch", pa.binary()),
     ]
 )
 """Schema of the fates that a build decided, committed with its snapshot."""

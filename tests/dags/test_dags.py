@@ -40,13 +40,15 @@ EDGES = {
         "judge_batch": [],
     },
     "build_dataset": {"build_snapshot": []},
-    "audit_ledger": {"audit": ["heal", "ring_for_builds"], "heal": [], "ring_for_builds": []},
+    "audit_ledger": {"audit": ["heal"], "heal": [], "ring_for_builds": []},
+    "reprocess_images": {"plan_again": []},
 }
 OUTLETS = {
     ("ingest_images", "plan_batches"): ["image_batches"],
     ("recognize_pages", "judge_batch"): ["pages"],
     ("build_dataset", "build_snapshot"): ["dataset"],
     ("audit_ledger", "ring_for_builds"): ["pages"],
+    ("reprocess_images", "plan_again"): ["image_batches"],
 }
 
 # Each costs every short-lived process of Airflow that parses a DAG file: seconds, or memory.

@@ -31,6 +31,7 @@ from scanmill.models import BatchState, Reason
 from scanmill.steps import building, judging, planning
 from scanmill.steps.auditing import audit
 from scanmill.steps.receipting import pending, receipt
+from scanmill.steps.reprocessing import Choice, reprocess
 from scanmill.steps.reviewing import decide
 
 EXPECTATIONS = Path(__file__).parents[2] / "expectations"
@@ -156,6 +157,17 @@ def test_one_number_in_the_suite_flips_the_verdict(new_mill, rules):
     counts = judging.judge_batch(mill, read_pages(mill, nonsense=12))
 
     assert counts["pending"] == PAGES
+
+
+def test_pages_read_again_are_judged_by_the_row_rules_alone(mill):
+    finish_batch(mill, read_pages(mill, nonsense=0))
+    (batch,) = reprocess(mill, Choice(batch=BATCH), settings={}, asked_by="me")
+
+    finish_batch(mill, batch, NonsenseEngine())
+
+    assert state(mill, batch) == BatchState.BUILT
+    assert page_counts(mill) == {"found": PAGES, "published": PAGES}
+    assert_books_are_closed(mill)
 
 
 # --- what is held --------------------------------------------------------------------------------

@@ -35,12 +35,11 @@ from drivers import (
     texts_published,
 )
 from engines.scripted import BrokenEngine, blank, picture, prose, volume
-from scanmill import layout, report
+from scanmill import layout
 from scanmill.dataset import manifests
 from scanmill.errors import FatalError, RetryableError
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState, ImageFate, PageFate, Reason
-from scanmill.quality import Verdict
 from scanmill.steps import building, judging, planning, recognizing
 from scanmill.steps.auditing import audit
 from scanmill.steps.healing import heal
@@ -54,16 +53,7 @@ GOOD, COPY, TORN, BLANK, BOUND = (
 )
 
 
-@pytest.fixture(autouse=True)
-def open_gates(monkeypatch):
-    """Let every batch pass at no cost: what gates do is the business of test_gate."""
-
-    def judge(_table, *, gate, docs_dir, **_):
-        (docs_dir / "index.html").write_text("<p>Data Docs</p>")
-        return Verdict(gate=gate, suite="open", suite_sha256="0" * 64, checks=())
-
-    monkeypatch.setattr(judging, "judge", judge)
-    monkeypatch.setattr(report, "MOST_WORST_PAGES", 0)  # each picture starts a decoder
+pytestmark = pytest.mark.usefixtures("open_gates")
 
 
 def drop_one_of_each(mill):

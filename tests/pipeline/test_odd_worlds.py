@@ -282,10 +282,10 @@ def test_of_pages_with_one_text_the_first_is_published_and_named_by_the_others(m
 def test_the_ledger_hands_over_no_pages_that_are_only_like_each_other(mill_of_copies):
     with mill_of_copies.ledger.reading() as connection:
         page_ids = [page["page_id"] for page in candidates.open_pages(connection, BATCH)]
-        alike = candidates.published_alike(connection, page_ids)
+        published = candidates.published_with(connection, "c", bands_of(connection, page_ids))
 
     assert len(page_ids) == COPIES
-    assert len(alike) == 0
+    assert published == {}
 
 
 def test_copies_of_a_published_page_are_handed_over_with_that_page_alone(mill_of_copies):
@@ -296,13 +296,20 @@ def test_copies_of_a_published_page_are_handed_over_with_that_page_alone(mill_of
 
     with mill_of_copies.ledger.reading() as connection:
         page_ids = [page["page_id"] for page in candidates.open_pages(connection, NEXT)]
-        alike = candidates.published_alike(connection, page_ids)
+        bands = bands_of(connection, page_ids)
+        found = candidates.published_with(connection, "c", bands)
 
     published = {p["page_id"] for p in rows_of(mill_of_copies, t.PAGES) if p["snapshot"] == 1}
-    originals = {page_id for others in alike.values() for page_id in others}
-    assert set(alike) == set(page_ids)
+    originals = {page_id for others in found.values() for page_id in others}
+    assert len(page_ids) == 2
+    assert set(found) == set(bands)
     assert len(originals) == 1
     assert originals < published
+
+
+def bands_of(connection, page_ids):
+    """Return every band of these pages."""
+    return sorted(set().union(*candidates.bands(connection, page_ids).values()))
 
 
 def test_a_page_nearly_like_its_mate_is_still_found(mill):

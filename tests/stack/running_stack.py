@@ -24,7 +24,7 @@ from scanmill.local.inbox import Message
 from scanmill.local.provision import Store
 from scanmill.local.reaper import marked
 
-OURS = ("ingest_images", "recognize_pages", "build_dataset", "audit_ledger")
+OURS = ("ingest_images", "recognize_pages", "build_dataset", "audit_ledger", "reprocess_images")
 SECONDS = 420
 """The patience of every wait: it ends a hopeless test, it decides nothing else."""
 

@@ -68,6 +68,20 @@ def test_a_healthy_run_leaves_no_error_in_its_logs(stack):
     assert noisy == []
 
 
+def test_a_batch_is_read_again_when_a_person_asks_for_it(stack):
+    stack.upload_as_one_batch("twice", good_scans(2, seed=14))
+    stack.settle()
+    said = stack.type("reprocess", "--batch", "twice-000001", "--psm", "6")
+    stack.settle()
+    (again,) = stack.runs("recognize_pages", partition_key="twice-000002")
+
+    assert said.returncode == 0
+    assert again["state"] == "success"
+    assert stack.batch_in_state("twice", "built")["batch_id"] == "twice-000002"
+    assert stack.page_counts("twice-000002")["found"] == 2
+    assert sum(stack.receipt()["datasets"]["twice"]["rows"].values()) == 2
+
+
 def test_a_dag_of_a_user_runs_once_for_every_snapshot(stack):
     stack.upload_as_one_batch("again", good_scans(1, seed=12))
     stack.settle()

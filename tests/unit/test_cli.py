@@ -61,6 +61,7 @@ def is_one_line(text):
         ["status", "--nonsense"],
         ["review"],
         ["review", "books-000001"],
+        ["reprocess", "--psm", "99"],
         ["wait", "--timeout", "soon"],
         ["drop", "no/such/file.png"],
         ["trace"],
@@ -192,6 +193,41 @@ def test_a_hostile_key_cannot_speak_to_the_terminal(run, installed):
 
     assert "[bold red]gnp.red" in err
     assert not {"\u202e", "\x1b"} & set(err)
+
+
+# --- reprocess -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "--reason, --key or --batch"),
+        (["--batch", "books-000009"], 2, "[books-000009]"),
+        (["--reason", "ugly"], 2, "docs/reasons.md"),
+        (["--key", "*", "--lang", "xyz"], 1, "[xyz]"),
+    ],
+)
+def test_reprocess_says_what_it_cannot_do(run, published, arguments, code, said):
+    found, out, err = run("reprocess", *arguments)
+
+    assert (found, out) == (code, "")
+    assert is_one_line(err)
+    assert said in err
+
+
+def test_reprocess_plans_what_was_asked_for_and_says_when_it_begins(run, published):
+    code, _, err = run("reprocess", "--reason", "not_an_image", "--psm", "6", "--because", "why")
+
+    assert code == 0
+    assert "books-000002" in err
+    assert "60 s" in err  # there is no Airflow to ring at
+
+
+def test_reprocess_of_nothing_is_no_error(run, published):
+    code, _, err = run("reprocess", "--key", "books/z*")
+
+    assert code == 0
+    assert "nothing to read again" in err
 
 
 # --- audit, review, wait -------------------------------------------------------------------------

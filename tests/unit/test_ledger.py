@@ -17,7 +17,16 @@ from scanmill import schema
 from scanmill.errors import FatalError, RetryableError
 from scanmill.ledger import HEAD, Ledger, books, outbox, receipts
 from scanmill.ledger import tables as t
-from scanmill.models import BatchState, ImageFate, PageFate, Reason, Signature, hash_id, page_id
+from scanmill.models import (
+    BatchKind,
+    BatchState,
+    ImageFate,
+    PageFate,
+    Reason,
+    Signature,
+    hash_id,
+    page_id,
+)
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 BATCH = "c-000001"
@@ -55,6 +64,34 @@ def test_the_migrations_give_exactly_the_tables_of_the_program(ledger):
         differences = compare_metadata(MigrationContext.configure(connection), t.METADATA)
 
     assert differences == []
+
+
+def test_a_ledger_of_the_version_before_knows_where_its_pages_stand(url):
+    """Brought to today's tables from revision 0001, with a batch of two slices in it."""
+    ledger = Ledger(url)
+    enter(ledger, lambda c: books.enter_plan(c, BATCH, plan_of(planned("a"), planned("b", 1))))
+    enter(ledger, lambda c: books.enter_part(c, BATCH, 0, part_of(read("a"))))
+    enter(ledger, lambda c: books.enter_part(c, BATCH, 1, part_of(read("b", slice=1))))
+    go_back_to_0001(ledger)
+
+    with Ledger(url).reading() as connection:
+        slices = dict(connection.execute(sa.select(t.PAGES.c.image_id, t.PAGES.c.slice)).all())
+        kinds = set(connection.scalars(sa.select(t.BATCHES.c.kind)))
+
+    assert slices == {image("a"): 0, image("b"): 1}
+    assert kinds == {BatchKind.INTAKE}
+
+
+def go_back_to_0001(ledger):
+    """Make the ledger what it was in an earlier version, with the rows that it had then."""
+    with ledger.writing() as connection:
+        for statement in (
+            "DROP TABLE attempts",
+            "ALTER TABLE pages DROP COLUMN slice",
+            "ALTER TABLE batches DROP COLUMN kind",
+            "UPDATE alembic_version SET version_num = '0001'",
+        ):
+            connection.execute(sa.text(statement))
 
 
 def test_a_ledger_is_opened_again_as_it_was(ledger, url):
@@ -158,6 +195,7 @@ def read(key, number=1, count=1, **changes):
     row = {
         "page_id": page_id(image(key), number),
         "batch_id": BATCH,
+        "slice": 0,
         "image_id": image(key),
         "page_number": number,
         "page_count": count,
@@ -227,7 +265,7 @@ SIGNATURES = {page_id(image("a"), 1): Signature(bands=("x:1", "0:2"), sketch=b"\
 ENTRIES = {
     "plan": lambda c: books.enter_plan(c, BATCH, PLAN),
     "part": lambda c: books.enter_part(c, BATCH, 0, PART),
-    "signatures": lambda c: books.enter_signatures(c, "c", SIGNATURES),
+    "signatures": lambda c: books.enter_signatures(c, "c", BATCH, SIGNATURES),
     "recognized": lambda c: books.enter_recognized(c, BATCH, has_pages=True),
     "held": lambda c: books.enter_verdict(c, BATCH, 1, verdict(passed=False)),
     "released": lambda c: books.enter_decision(c, BATCH, 1, decision("release")),

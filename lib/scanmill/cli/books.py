@@ -1,4 +1,4 @@
-"""Commands that ask the books and decide: status, trace, audit, review, wait."""
+"""Commands that ask the books and decide: status, trace, audit, review, reprocess, wait."""
 
 import dataclasses
 import getpass
@@ -6,10 +6,21 @@ import time
 
 import click
 
+from scanmill import ocr
 from scanmill.cli.opening import open_mill
 from scanmill.cli.showing import people, print_json, show_findings, show_receipt, show_story
 from scanmill.cli.watching import watch_until_settled
-from scanmill.steps import auditing, healing, rebuilding, receipting, reviewing, tracing
+from scanmill.steps import (
+    auditing,
+    healing,
+    planning,
+    rebuilding,
+    receipting,
+    reprocessing,
+    reviewing,
+    ringing,
+    tracing,
+)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
@@ -89,11 +100,44 @@ def review(batch_id: str, *, verb: str | None, because: str) -> int:
     reviewing.decide(mill, batch_id, verb=decided, because=because, decided_by=getpass.getuser())
     if decided == "discard":
         people.print(f"Batch {batch_id} is discarded; its pages are withdrawn.")
-    elif reviewing.ring_for_build(mill, batch_id):
+    elif ringing.ring(mill, "pages", [batch_id]):
         people.print(f"Batch {batch_id} is released and on its way. See: ./scanmill wait")
     else:
         seconds = round(mill.settings.audit_seconds)
         people.print(f"Batch {batch_id} is released; it is built within {seconds} s.")
+    return 0
+
+
+@click.command()
+@click.option("--reason", default="", help="Set aside for this reason, as a whole or a page.")
+@click.option("--key", metavar="GLOB", default="", help="A pattern of keys: 'receipts/*/00?.tif'.")
+@click.option("--batch", default="", help="Landed with this batch.")
+@click.option("--psm", type=click.IntRange(0, 13), help="Tesseract page segmentation mode.")
+@click.option("--lang", metavar="L", help="Tesseract languages, joined by `+`.")
+@click.option("--because", default="", help="Why; it stands in the books.")
+def reprocess(
+    *, reason: str, key: str, batch: str, psm: int | None, lang: str | None, because: str
+) -> int:
+    """Read images of the books again, with other settings; a better result is published."""
+    mill = open_mill()
+    asked = {"ocr_psm": psm, "ocr_languages": lang}
+    settings = {name: value for name, value in asked.items() if value is not None}
+    ocr.choose_engine(mill.settings.model_copy(update=settings))  # says at once what is missing
+    batch_ids = reprocessing.reprocess(
+        mill,
+        reprocessing.Choice(reason=reason, key=key, batch=batch),
+        settings=settings,
+        asked_by=getpass.getuser(),
+        because=because,
+    )
+    if not batch_ids:
+        people.print("Nothing in the books is like that: there is nothing to read again.")
+    elif ringing.ring(mill, "image_batches", batch_ids):
+        planning.note_announced(mill, batch_ids)
+        people.print(f"Reading again: {', '.join(batch_ids)}. See: ./scanmill wait")
+    else:
+        seconds = round(mill.settings.sweep_seconds)
+        people.print(f"Planned: {', '.join(batch_ids)}; the next sweep begins, within {seconds} s.")
     return 0
 
 
@@ -109,4 +153,4 @@ def wait(*, timeout: float) -> int:
     return 1
 
 
-COMMANDS = (status, trace, audit, heal, ledger, review, wait)
+COMMANDS = (status, trace, audit, heal, ledger, review, reprocess, wait)

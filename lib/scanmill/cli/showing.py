@@ -101,6 +101,8 @@ def show_story(story: Mapping[str, Any]) -> None:
                 _line(verdict["verb"], f"by {verdict['decided_by']}: {verdict['because']}")
         for page in version["pages"]:
             _show_page(page)
+        for attempt in _later(version.get("attempts", ())):
+            _show_attempt(attempt)
 
 
 def _show_page(page: Mapping[str, Any]) -> None:
@@ -109,6 +111,17 @@ def _show_page(page: Mapping[str, Any]) -> None:
     names = ("page_id", "detail", "other_page_id", "snapshot", "split", "shard")
     for name in names:
         _line(f"  {name}", page[name])
+
+
+def _later(attempts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the attempts after the first batch: what that found stands with the pages."""
+    return [attempt for attempt in attempts if attempt["batch_id"] != attempts[0]["batch_id"]]
+
+
+def _show_attempt(attempt: Mapping[str, Any]) -> None:
+    confidence = attempt["mean_confidence"]
+    what = attempt["reason"] or (f"confidence {confidence:.0f}" if confidence else "no words")
+    _line("read again", f"page {attempt['page_number']} in {attempt['batch_id']}: {what}")
 
 
 def _line(name: str, value: object) -> None:

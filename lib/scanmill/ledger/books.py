@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from scanmill import layout
+from scanmill import layout, schema
 from scanmill.ledger import tables as t
-from scanmill.models import BatchState, ImageFate, PageFate, Reason, Signature
+from scanmill.ledger.receipts import pieces
+from scanmill.models import BatchKind, BatchState, ImageFate, PageFate, Reason, Signature
 
 _ROWS_AT_ONCE = 500  # below the smallest limit on bound values in one statement
 
@@ -30,21 +31,27 @@ def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Mapping[s
 
 
 def enter_plan(connection: Connection, batch_id: str, plan: pa.Table) -> None:
-    """Enter a plan: its images have landed, and those without a slice have their fate already."""
+    """Enter a plan: its images have landed, and those without a slice have their fate already.
+
+    The images of a plan to read again have landed before.
+    """
     rows = plan.to_pylist()
+    kind = BatchKind.REPROCESS if schema.REPROCESS in plan.schema.metadata else BatchKind.INTAKE
     collection, sequence = layout.split_batch_id(batch_id) or (layout.ROOT_COLLECTION, 0)
     slices = {row["slice"] for row in rows if row["slice"] is not None}
     batch = {
         "batch_id": batch_id,
         "collection": collection,
         "sequence": sequence,
+        "kind": kind,
         "image_count": len(rows),
         "slice_count": len(slices),
         "planned_at": dt.datetime.fromisoformat(_metadata(plan, "planned_at")),
         "state": BatchState.PLANNED if slices else BatchState.SETTLED,
     }
     insert_new(connection, t.BATCHES, [batch])
-    insert_new(connection, t.IMAGES, [_image(row, batch_id, collection) for row in rows])
+    if kind is BatchKind.INTAKE:
+        insert_new(connection, t.IMAGES, [_image(row, batch_id, collection) for row in rows])
 
 
 def _image(row: Mapping[str, Any], batch_id: str, collection: str) -> dict[str, Any]:
@@ -58,7 +65,11 @@ def _image(row: Mapping[str, Any], batch_id: str, collection: str) -> dict[str, 
 
 
 def enter_part(connection: Connection, batch_id: str, slice_number: int, part: pa.Table) -> None:
-    """Enter what one slice read: the fates of its images, and every page that was found."""
+    """Enter what one slice read: the fates of its images, and every page that was found.
+
+    Of images read again, only those that could not be opened before, and pages that were not found
+    before, have a new fate by this; all else is history until a better result is published.
+    """
     rows = part.drop_columns(["text"]).to_pylist()
     entry = {
         "batch_id": batch_id,
@@ -67,17 +78,28 @@ def enter_part(connection: Connection, batch_id: str, slice_number: int, part: p
         "log_url": _metadata(part, "log_url"),
     }
     insert_new(connection, t.PARTS, [entry])
-    for row in {row["image_id"]: row for row in reversed(rows)}.values():
+    insert_new(connection, t.ATTEMPTS, [_attempt(row) for row in rows])
+    firsts = list({row["image_id"]: row for row in reversed(rows)}.values())
+    for row in firsts:
         _settle_image(connection, row)
-    insert_new(connection, t.PAGES, [_page(row) for row in rows if row["page_number"] > 0])
+    opened = _opened(connection, firsts)
+    pages = [row for row in rows if row["page_number"] > 0 and row["image_id"] in opened]
+    insert_new(connection, t.PAGES, [_page(row) for row in pages])
     touch(connection, batch_id)
 
 
 def _settle_image(connection: Connection, row: Mapping[str, Any]) -> None:
+    images = t.IMAGES.c
     is_set_aside = row["image_fate"] != ImageFate.DECODED
+    first = sa.and_(images.fate == ImageFate.PENDING, images.batch_id == row["batch_id"])
+    again = sa.and_(
+        images.fate.in_((ImageFate.QUARANTINED, ImageFate.DECODED)),
+        images.batch_id != row["batch_id"],
+        images.page_count < row["page_count"],
+    )
     connection.execute(
         sa.update(t.IMAGES)
-        .where(t.IMAGES.c.image_id == row["image_id"], t.IMAGES.c.fate == ImageFate.PENDING)
+        .where(images.image_id == row["image_id"], first if is_set_aside else sa.or_(first, again))
         .values(
             fate=row["image_fate"],
             reason=row["reason"] if is_set_aside else None,
@@ -88,15 +110,51 @@ def _settle_image(connection: Connection, row: Mapping[str, Any]) -> None:
     )
 
 
+def _opened(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the images whose pages these rows may add: those that the part was first to read.
+
+    An image that has left the books' present meanwhile gets no new pages by being read again.
+    """
+    ids = [row["image_id"] for row in rows]
+    batch_ids = {row["batch_id"] for row in rows}
+    images = t.IMAGES.c
+    is_open = sa.or_(images.batch_id.in_(batch_ids), images.fate == ImageFate.DECODED)
+    query = sa.select(images.image_id).where(is_open)
+    found: set[str] = set()
+    for some in pieces(ids):
+        found.update(connection.scalars(query.where(images.image_id.in_(some))))
+    return found
+
+
+def _attempt(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {column.name: row[column.name] for column in t.ATTEMPTS.columns}
+
+
 def _page(row: Mapping[str, Any]) -> dict[str, Any]:
-    columns = ("page_id", "image_id", "batch_id", "page_number", "fate", "reason", "detail")
-    return {name: row[name] for name in columns}
+    names = ("page_id", "image_id", "batch_id", "slice", "page_number", "fate", "reason", "detail")
+    return {name: row[name] for name in names}
 
 
 def enter_signatures(
+    connection: Connection,
+    collection: str,
+    batch_id: str,
+    signatures: Mapping[str, Signature],
+) -> None:
+    """Enter by which bands a page's text is looked up, and the sketch that it is compared by.
+
+    Of pages that were read in this batch and have no better reading since: others keep theirs.
+    """
+    pages = t.PAGES.c
+    mine = sa.select(pages.page_id).where(pages.batch_id == batch_id)
+    counted = set(connection.scalars(mine))
+    wanted = {page_id: one for page_id, one in signatures.items() if page_id in counted}
+    _insert_signatures(connection, collection, wanted)
+
+
+def _insert_signatures(
     connection: Connection, collection: str, signatures: Mapping[str, Signature]
 ) -> None:
-    """Enter by which bands a page's text is looked up, and the sketch that it is compared by."""
     bands = [
         {"collection": collection, "band": band, "page_id": page_id}
         for page_id, signature in signatures.items()
@@ -203,15 +261,20 @@ def enter_snapshot(
     insert_new(connection, t.SNAPSHOTS, [entry])
     rows = fates.to_pylist()
     for row in rows:
-        _move_page(connection, row, manifest["version"])
+        has_moved = _move_page(connection, row, manifest["version"])
+        if has_moved and row.get("batch_id"):
+            _change_signature(connection, collection, row)
     _supersede_images(connection, [r for r in rows if r["fate"] == PageFate.SUPERSEDED])
     before = (BatchState.RECOGNIZED, BatchState.PASSED, BatchState.RELEASED, BatchState.HELD)
     _move_batch(connection, manifest["batch_id"], BatchState.BUILT, only_from=before)
 
 
-def _move_page(connection: Connection, row: Mapping[str, Any], snapshot: int) -> None:
+def _move_page(connection: Connection, row: Mapping[str, Any], snapshot: int) -> bool:
+    """Give a page the fate of a snapshot, and its new reading if there is one; tell if it moved."""
     pages = t.PAGES.c
-    connection.execute(
+    is_new = row.get("batch_id")  # absent from what version 0.1 wrote before there were attempts
+    reading = {name: row[name] for name in ("batch_id", "slice")} if is_new else {}
+    moved = connection.execute(
         sa.update(t.PAGES)
         .where(
             pages.page_id == row["page_id"],
@@ -225,8 +288,19 @@ def _move_page(connection: Connection, row: Mapping[str, Any], snapshot: int) ->
             shard=row["shard"],
             split=row["split"],
             snapshot=snapshot,
+            **reading,
         )
     )
+    return bool(moved.rowcount)
+
+
+def _change_signature(connection: Connection, collection: str, row: Mapping[str, Any]) -> None:
+    """Replace what a page's text is found by: it was read again, and reads better."""
+    page_id = row["page_id"]
+    for table in (t.SIGNATURES, t.SKETCHES):
+        connection.execute(sa.delete(table).where(table.c.page_id == page_id))
+    signature = Signature(bands=tuple(row["bands"]), sketch=row["sketch"])
+    _insert_signatures(connection, collection, {page_id: signature})
 
 
 def _supersede_images(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:

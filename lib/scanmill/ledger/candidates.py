@@ -14,13 +14,32 @@ def open_pages(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]
     """Return the pages of a batch that a build may still publish."""
     open_fates = (PageFate.PENDING, PageFate.HELD)
     where = sa.and_(t.PAGES.c.batch_id == batch_id, t.PAGES.c.fate.in_(open_fates))
-    return connection.execute(_PAGES_WITH_SLICE.where(where)).mappings().all()
+    return connection.execute(_PAGES.where(where)).mappings().all()
+
+
+def pages_read_again(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
+    """Return the settled pages that this batch read again, with the slice of the new reading.
+
+    The reading that counts for them is another batch's, until this one is found to be better.
+    """
+    pages, attempts = t.PAGES.c, t.ATTEMPTS.c
+    again = sa.and_(
+        attempts.image_id == pages.image_id,
+        attempts.page_number == pages.page_number,
+        attempts.fate == PageFate.PENDING,
+    )
+    query = (
+        sa.select(t.PAGES, attempts.slice.label("new_slice"))
+        .join(t.ATTEMPTS, again)
+        .where(attempts.batch_id == batch_id, pages.batch_id != batch_id, pages.fate.in_(_SETTLED))
+    )
+    return connection.execute(query).mappings().all()
 
 
 def duplicates_of(connection: Connection, page_ids: Sequence[str]) -> Sequence[sa.RowMapping]:
     """Return the pages that were left out because one of these holds their text."""
     where = sa.and_(t.PAGES.c.other_page_id.in_(page_ids), t.PAGES.c.fate == PageFate.DUPLICATE)
-    return connection.execute(_PAGES_WITH_SLICE.where(where)).mappings().all()
+    return connection.execute(_PAGES.where(where)).mappings().all()
 
 
 def pages_replaced(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
@@ -28,19 +47,22 @@ def pages_replaced(connection: Connection, batch_id: str) -> Sequence[sa.RowMapp
     old, new = t.IMAGES, t.IMAGES.alias("new")
     newer = sa.and_(*_same_key_later(old, new), new.c.batch_id == batch_id)
     where = sa.and_(t.PAGES.c.fate.in_(_SETTLED), sa.exists().where(newer, *_decoded(new)))
-    return connection.execute(_PAGES_WITH_SLICE.where(where)).mappings().all()
+    return connection.execute(_PAGES.where(where)).mappings().all()
 
 
-def stale_images(connection: Connection, batch_id: str) -> set[str]:
-    """Return the images of a batch that have a newer version in the dataset already."""
+def stale_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
+    """Return which of these images have a newer version in the dataset already."""
     old, new = t.IMAGES.alias("old"), t.IMAGES.alias("new")
     query = (
         sa.select(old.c.image_id)
         .join(new, sa.and_(*_same_key_later(old, new), *_decoded(new)))
         .join(t.BATCHES, t.BATCHES.c.batch_id == new.c.batch_id)
-        .where(old.c.batch_id == batch_id, t.BATCHES.c.state == BatchState.BUILT)
+        .where(t.BATCHES.c.state == BatchState.BUILT)
     )
-    return set(connection.scalars(query))
+    stale: set[str] = set()
+    for some in receipts.pieces(image_ids):
+        stale.update(connection.scalars(query.where(old.c.image_id.in_(some))))
+    return stale
 
 
 def pending_keys(connection: Connection, collection: str) -> list[str]:
@@ -63,7 +85,7 @@ def metadata_files(connection: Connection, collection: str) -> Sequence[sa.RowMa
 
 _SETTLED = (PageFate.PUBLISHED, PageFate.DUPLICATE, PageFate.REJECTED, PageFate.QUARANTINED)
 
-_PAGES_WITH_SLICE = sa.select(t.PAGES, t.IMAGES.c.slice, t.IMAGES.c.key).join(
+_PAGES = sa.select(t.PAGES, t.IMAGES.c.key).join(
     t.IMAGES, t.IMAGES.c.image_id == t.PAGES.c.image_id
 )
 
@@ -84,28 +106,21 @@ def _decoded(image: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
     return (image.c.fate == ImageFate.DECODED,)
 
 
-def published_alike(connection: Connection, page_ids: Sequence[str]) -> dict[str, set[str]]:
-    """Return, for these pages, the published pages of their collections that share a band."""
-    ours, theirs = t.SIGNATURES.alias("ours"), t.SIGNATURES.alias("theirs")
-    same_band = sa.and_(
-        theirs.c.collection == ours.c.collection,
-        theirs.c.band == ours.c.band,
-        theirs.c.page_id != ours.c.page_id,
-    )
+def published_with(
+    connection: Connection, collection: str, bands: Sequence[str]
+) -> dict[str, set[str]]:
+    """Return, by band, the published pages of a collection whose text has one of these bands."""
+    signatures = t.SIGNATURES.c
     is_published = sa.and_(
-        t.PAGES.c.page_id == theirs.c.page_id, t.PAGES.c.fate == PageFate.PUBLISHED
+        t.PAGES.c.page_id == signatures.page_id, t.PAGES.c.fate == PageFate.PUBLISHED
     )
-    query = (
-        sa.select(ours.c.page_id, theirs.c.page_id)
-        .join(theirs, same_band)
-        .join(t.PAGES, is_published)
-        .distinct()
-    )
-    alike: dict[str, set[str]] = {}
-    for some in receipts.pieces(page_ids):
-        for page, other in connection.execute(query.where(ours.c.page_id.in_(some))):
-            alike.setdefault(page, set()).add(other)
-    return alike
+    query = sa.select(signatures.band, signatures.page_id).join(t.PAGES, is_published)
+    query = query.where(signatures.collection == collection)
+    found: dict[str, set[str]] = {}
+    for some in receipts.pieces(bands):
+        for band, page_id in connection.execute(query.where(signatures.band.in_(some))):
+            found.setdefault(band, set()).add(page_id)
+    return found
 
 
 def bands(connection: Connection, page_ids: Sequence[str]) -> dict[str, set[str]]:

@@ -23,11 +23,17 @@ def image_counts(connection: Connection, batch_id: str | None = None) -> Counts:
 
 
 def page_counts(connection: Connection, batch_id: str | None = None) -> Counts:
-    """Return how many pages are in every fate, and `found`: what decoding counted."""
+    """Return how many pages are in every fate, and `found`: what decoding counted.
+
+    Of one batch: the pages whose reading in it counts, and all pages that it found.
+    """
     found = sa.select(sa.func.sum(t.IMAGES.c.page_count))
     where: list[sa.ColumnElement[bool]] = []
     if batch_id is not None:
-        found = found.where(t.IMAGES.c.batch_id == batch_id)
+        attempts = t.ATTEMPTS.c
+        found = sa.select(sa.func.count()).where(
+            attempts.batch_id == batch_id, attempts.page_number > 0
+        )
         where = [t.PAGES.c.batch_id == batch_id]
     fates = _by(connection, t.PAGES.c.fate, t.PAGES, *where)
     total = connection.scalar(found) or 0
@@ -171,6 +177,29 @@ def unread_slices(connection: Connection, batch_id: str) -> list[int]:
     count = sa.select(t.BATCHES.c.slice_count).where(t.BATCHES.c.batch_id == batch_id)
     read = set(connection.scalars(parts))
     return [number for number in range(connection.scalar(count) or 0) if number not in read]
+
+
+def earlier_attempts(
+    connection: Connection, image_ids: Sequence[str], batch_id: str
+) -> dict[str, int]:
+    """Return in how many batches before this one these images were read, where in any."""
+    attempts = t.ATTEMPTS.c
+    count = sa.func.count(attempts.batch_id.distinct())
+    query = sa.select(attempts.image_id, count).where(attempts.batch_id < batch_id)
+    earlier: dict[str, int] = {}
+    for some in pieces(image_ids):
+        rows = connection.execute(
+            query.where(attempts.image_id.in_(some)).group_by(t.ATTEMPTS.c.image_id)
+        )
+        earlier.update({row.image_id: row[1] for row in rows})
+    return earlier
+
+
+def has_readable_page(connection: Connection, batch_id: str) -> bool:
+    """Tell whether a batch read at least one page."""
+    attempts = t.ATTEMPTS.c
+    read = sa.and_(attempts.batch_id == batch_id, attempts.fate == PageFate.PENDING)
+    return bool(connection.scalar(sa.select(sa.exists().where(read))))
 
 
 def newest_snapshot(connection: Connection, collection: str) -> int:

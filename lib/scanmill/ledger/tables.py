@@ -53,7 +53,9 @@ PAGES = sa.Table(
     METADATA,
     sa.Column("page_id", sa.String(32), primary_key=True),
     sa.Column("image_id", sa.String(32), sa.ForeignKey("images.image_id"), nullable=False),
+    # Batch and slice of the reading that counts: the row of which part holds the text.
     sa.Column("batch_id", sa.String(160), nullable=False),
+    sa.Column("slice", sa.Integer, nullable=False),
     sa.Column("page_number", sa.Integer, nullable=False),
     sa.Column("fate", sa.String(16), nullable=False),
     sa.Column("reason", sa.String(32)),
@@ -69,12 +71,32 @@ PAGES = sa.Table(
     sa.Index("pages_by_other", "other_page_id"),
 )
 
+ATTEMPTS = sa.Table(
+    "attempts",
+    METADATA,
+    # Every reading there ever was, page 0 where an image gave no page: history, not fates.
+    sa.Column("image_id", sa.String(32), primary_key=True),
+    sa.Column("page_number", sa.Integer, primary_key=True),
+    sa.Column("batch_id", sa.String(160), primary_key=True),
+    sa.Column("slice", sa.Integer, nullable=False),
+    sa.Column("fate", sa.String(16), nullable=False),
+    sa.Column("reason", sa.String(32)),
+    sa.Column("detail", sa.Text),
+    sa.Column("stage", sa.String(16)),
+    sa.Column("engine", sa.String(32)),
+    sa.Column("engine_version", sa.String(64)),
+    sa.Column("word_count", sa.Integer),
+    sa.Column("mean_confidence", sa.Float),
+    sa.Index("attempts_by_batch", "batch_id", "fate"),
+)
+
 BATCHES = sa.Table(
     "batches",
     METADATA,
     sa.Column("batch_id", sa.String(160), primary_key=True),
     sa.Column("collection", sa.String(128), nullable=False),
     sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("image_count", sa.Integer, nullable=False),
     sa.Column("slice_count", sa.Integer, nullable=False),
     sa.Column("planned_at", UtcDateTime, nullable=False),
@@ -180,5 +202,8 @@ AUDITS = sa.Table(
     sa.Column("findings", sa.JSON, nullable=False),
 )
 
-BOOKS = (IMAGES, PAGES, BATCHES, PARTS, VERDICTS, DECISIONS, SNAPSHOTS, SIGNATURES, SKETCHES)
+BOOKS = (
+    *(IMAGES, PAGES, ATTEMPTS, BATCHES, PARTS),
+    *(VERDICTS, DECISIONS, SNAPSHOTS, SIGNATURES, SKETCHES),
+)
 """Everything but what was sent, looked at, and rung for."""

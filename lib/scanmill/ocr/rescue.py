@@ -9,13 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scanmill.models import Raster, Recognition, SetAside
+from scanmill.models import EVEN_CONFIDENCE, Raster, Recognition, SetAside, worth
 
 Reading = Recognition | SetAside
 Read = Callable[[Sequence[Raster]], list[Reading]]
-
-EVEN_CONFIDENCE = 60
-"""Below it a word is more likely wrong than right (26,000 words of public scans)."""
 
 WORD_HEIGHT_PX = 30
 """Word boxes of about this height hold letters of 22 px, which Tesseract reads best."""
@@ -25,7 +22,6 @@ _BLIND_FACTOR, _COARSE_PIXELS = 2.0, 1_500_000  # an A4 page of 120 dpi
 _MAX_PIXELS = 50_000_000
 _MIN_SKEW, _MAX_SKEW = 0.5, 8.0
 _FEW_WORDS = 10
-_DOUBT_WORDS, _RUBBISH = 5, 40  # 40: what pages upside down or in another script get
 _SKETCH_PX = 800
 
 
@@ -81,15 +77,8 @@ def mean_confidence(reading: Recognition) -> float:
 
 
 def score(reading: Recognition) -> float:
-    """Return the worth of a reading: above 0 when its words are surely more right than wrong.
-
-    The distance of the mean from even odds grows with the root of the number of words, as the
-    certainty of any mean does, and a few words of rubbish are added: 200 words at 70 beat one word
-    at 96, 180 words at 75 beat both, and three words at 80 on a full page prove nothing.
-    """
-    number = len(reading.words) + _DOUBT_WORDS
-    confidence = sum(word.confidence for word in reading.words) + _DOUBT_WORDS * _RUBBISH
-    return (confidence / number - EVEN_CONFIDENCE) * math.sqrt(number)
+    """Return the worth of a reading: above 0 when its words are surely more right than wrong."""
+    return worth(mean_confidence=mean_confidence(reading), word_count=len(reading.words))
 
 
 def _turned(page: _Attempts) -> Iterator[Image.Image]:

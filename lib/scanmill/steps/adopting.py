@@ -8,7 +8,6 @@ import pyarrow as pa
 from scanmill import layout
 from scanmill.dataset import duplicates
 from scanmill.ledger import books, receipts
-from scanmill.models import PageFate
 from scanmill.steps import Mill
 from scanmill.store import ObjectGoneError
 
@@ -45,7 +44,7 @@ def enter_part(mill: Mill, batch_id: str, slice_number: int, part: pa.Table) -> 
     }
     with mill.ledger.writing() as connection:
         books.enter_part(connection, batch_id, slice_number, part)
-        books.enter_signatures(connection, collection_of(batch_id), signatures)
+        books.enter_signatures(connection, collection_of(batch_id), batch_id, signatures)
 
 
 def adopt_batches(mill: Mill, collection: str, batch_ids: Iterable[str]) -> None:
@@ -63,9 +62,8 @@ def adopt_batches(mill: Mill, collection: str, batch_ids: Iterable[str]) -> None
 def _settle(mill: Mill, batch_id: str) -> None:
     """Settle a batch that was read to the end without one readable page: it has no verdict."""
     with mill.ledger.writing() as connection:
-        pages = receipts.page_counts(connection, batch_id)
         is_read = not receipts.unread_slices(connection, batch_id)
-        if is_read and pages["found"] == pages[PageFate.QUARANTINED]:
+        if is_read and not receipts.has_readable_page(connection, batch_id):
             books.enter_recognized(connection, batch_id, has_pages=False)
 
 

@@ -177,12 +177,21 @@ def _parts(mill: Mill, books: _Books) -> Iterator[Finding]:
         for row in part.select(columns).to_pylist():
             shown_images.add(row["image_id"])
             if row["page_number"]:
-                proven[row["page_id"]] += 1
-                yield from _known_page(books, row)
+                # Other readings of a page are history; the one that counts has to be there.
+                proven[row["page_id"]] += _counts(books, row, batch_id, slice_number)
+                yield from _known_page(books, row, batch_id)
     yield from _unproven(books, proven, shown_images)
 
 
-def _known_page(books: _Books, row: Row) -> Iterator[Finding]:
+def _counts(books: _Books, row: Row, batch_id: str, slice_number: int) -> bool:
+    page = books.pages.get(row["page_id"])
+    return page is not None and (page["batch_id"], page["slice"]) == (batch_id, slice_number)
+
+
+def _known_page(books: _Books, row: Row, batch_id: str) -> Iterator[Finding]:
+    image = books.images.get(row["image_id"])
+    if image and image["batch_id"] != batch_id and image["fate"] != ImageFate.DECODED:
+        return  # read again when it had left already
     if row["page_id"] not in books.pages:
         detail = f"page {row['page_number']} was read and is not in the ledger"
         yield Finding(kind="no_page_row", subject=row["source_key"], detail=detail, is_lost=True)
@@ -208,10 +217,11 @@ def _unproven(books: _Books, proven: Counter[str], shown_images: set[str]) -> It
 
 def _quarantine(mill: Mill, books: _Books) -> Iterator[Finding]:
     """What was set aside must be there: the original, and what was tried."""
-    kept = {key for key, _ in mill.store.list_keys("quarantine/")}
+    keys = {key for key, _ in mill.store.list_keys("quarantine/")}
+    kept = keys | {key[: key.rindex("/") + 1] for key in keys}
     for image, reason in _set_aside(books):
         folder = layout.quarantine(image["collection"], reason, image["image_id"])
-        wanted = ["attempts/1.json"] + (["original"] if image["sha256"] else [])
+        wanted = ["attempts/"] + (["original"] if image["sha256"] else [])
         for name in wanted:
             if folder + name not in kept:
                 detail = f"quarantined as [{reason}], but [{folder}{name}] is gone"

@@ -16,11 +16,11 @@ from scanmill.dataset import card, duplicates, labels, manifests, splits
 from scanmill.dataset.manifests import Manifest, MetadataFile, Shard
 from scanmill.errors import RetryableError, UsageError
 from scanmill.ledger import candidates, receipts
-from scanmill.models import BatchState, PageFate, Reason, hash_id
+from scanmill.models import BatchState, PageFate, Reason, Signature, hash_id
 from scanmill.quality import RowRules, find
 from scanmill.steps import Mill, judging
 from scanmill.steps.adopting import adopt_snapshots, collection_of
-from scanmill.steps.deciding import Build, Row, decide
+from scanmill.steps.deciding import Build, Row, decide, is_better
 from scanmill.steps.likeness import BuildTexts
 from scanmill.store import LostRaceError, ObjectDeniedError, ObjectGoneError, parquet_bytes
 
@@ -96,8 +96,8 @@ def _publish(
     mill: Mill, batch_id: str, parent: Manifest | None, *, parent_path: str, etag: str | None
 ) -> Manifest:
     collection = collection_of(batch_id)
-    build = _gather(mill, batch_id)
     rules = RowRules.load(find(mill.settings, collection=collection, name="row_rules.json"))
+    build = _gather(mill, batch_id, rules)
     fates = decide(build, rule_broken_by=rules.reason_for)
     manifest = _manifest(mill, batch_id, parent, parent_path)
     rows, names = _rows_to_publish(mill, manifest, build, fates)
@@ -137,19 +137,48 @@ def _manifest(mill: Mill, batch_id: str, parent: Manifest | None, parent_path: s
 # --- gathering -----------------------------------------------------------------------------------
 
 
-def _gather(mill: Mill, batch_id: str) -> Build:
+def _gather(mill: Mill, batch_id: str, rules: RowRules) -> Build:
     """Collect from ledger and parts what the build is about."""
+    better = _better_readings(mill, batch_id, rules)
+    signatures = {row["page_id"]: duplicates.sign(row["text"]) for row in better}
     with mill.ledger.reading() as connection:
         replaced = [dict(page) for page in candidates.pages_replaced(connection, batch_id)]
-        gone = {page["page_id"] for page in replaced}
+        gone = {page["page_id"] for page in replaced} | set(signatures)
         orphans = candidates.duplicates_of(connection, sorted(gone))
         wanted = [*candidates.open_pages(connection, batch_id)]
         wanted += [page for page in orphans if page["page_id"] not in gone]
-        page_ids = [page["page_id"] for page in wanted]
-        texts = BuildTexts(connection, page_ids, least=mill.settings.near_duplicate)
-        stale = candidates.stale_images(connection, batch_id)
-    rows = _load(mill, [dict(page) for page in wanted])
-    return Build(rows=rows, replaced=replaced, stale_images=stale, texts=texts)
+        texts = BuildTexts(
+            connection,
+            collection_of(batch_id),
+            [page["page_id"] for page in wanted] + sorted(signatures),
+            read_again=signatures,
+            least=mill.settings.near_duplicate,
+        )
+        image_ids = {page["image_id"] for page in wanted} | {row["image_id"] for row in better}
+        stale = candidates.stale_images(connection, sorted(image_ids))
+    rows = _load(mill, [dict(page) for page in wanted]) + better
+    return Build(
+        rows=rows, replaced=replaced, stale_images=stale, texts=texts, read_again=signatures
+    )
+
+
+def _better_readings(mill: Mill, batch_id: str, rules: RowRules) -> list[Row]:
+    """Return the rows of settled pages that this batch read again, and better than before."""
+    with mill.ledger.reading() as connection:
+        pages = [dict(page) for page in candidates.pages_read_again(connection, batch_id)]
+    again = [page | {"batch_id": batch_id, "slice": page["new_slice"]} for page in pages]
+    old = {row["page_id"]: row for row in _load(mill, pages)}
+    new = {row["page_id"]: row for row in _load(mill, again)}
+    return [
+        new[page["page_id"]] | {"shard": page["shard"]}
+        for page in pages
+        if is_better(
+            new[page["page_id"]],
+            old[page["page_id"]],
+            fate=page["fate"],
+            rule_broken_by=rules.reason_for,
+        )
+    ]
 
 
 def _load(mill: Mill, pages: Iterable[Mapping[str, Any]]) -> list[Row]:
@@ -210,7 +239,9 @@ def _store_shards(
     mill: Mill, manifest: Manifest, build: Build, rows: Sequence[Row], fates: list[Row]
 ) -> Manifest:
     """Write new shards, those that lose a page, and the fates; return the manifest of them all."""
-    shards, moved = _without(mill, manifest, [p for p in build.replaced if p["shard"]])
+    read_again = [row for row in build.rows if row["page_id"] in build.read_again]
+    leaving = [page for page in [*build.replaced, *read_again] if page["shard"]]
+    shards, moved = _without(mill, manifest, leaving)
     places: dict[str, dict[str, str]] = {}
     for split in splits.SPLITS:
         some = sorted((r for r in rows if r["split"] == split), key=lambda row: row["page_id"])
@@ -219,11 +250,22 @@ def _store_shards(
             shard = _write_shard(mill, manifest.collection, split, manifest.batch_id, table)
             shards.append(shard)
             places |= {row["page_id"]: {"shard": shard.path, "split": split} for row in some}
-    decided = [fate | places.get(fate["page_id"], {}) for fate in fates] + moved
+    readings = {row["page_id"]: _reading(row, build.read_again) for row in read_again}
+    decided = [
+        fate | places.get(fate["page_id"], {}) | readings.get(fate["page_id"], {}) for fate in fates
+    ]
+    decided += moved
     body = parquet_bytes(pa.Table.from_pylist(decided, schema=schema.FATES))
     path = layout.fates(manifest.batch_id, hashlib.sha256(body).hexdigest())
     mill.store.create(layout.dataset(manifest.collection) + path, body)
     return dataclasses.replace(manifest, shards=tuple(shards), fates=path)
+
+
+def _reading(row: Row, signatures: Mapping[str, Signature]) -> Row:
+    """Return what a fate says of the reading that counts for its page from now on."""
+    signature = signatures[row["page_id"]]
+    place = {"batch_id": row["batch_id"], "slice": row["slice"]}
+    return place | {"bands": list(signature.bands), "sketch": signature.sketch}
 
 
 def _without(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from scanmill import schema
-from scanmill.models import PageFate, Reason
+from scanmill.models import PageFate, Reason, Signature, worth
 
 Row = dict[str, Any]
 
@@ -31,6 +31,8 @@ class Build:
     stale_images: Collection[str]
     """Images of the batch that a newer version has replaced already."""
     texts: Texts
+    read_again: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
+    """Signatures of the pages among the rows that had another reading before, by page id."""
 
 
 def decide(build: Build, *, rule_broken_by: Callable[[Row], Reason | None]) -> list[Row]:
@@ -45,6 +47,25 @@ def decide(build: Build, *, rule_broken_by: Callable[[Row], Reason | None]) -> l
         else:
             candidates.append(row)
     return fates + _without_duplicates(build, candidates)
+
+
+def is_better(
+    new: Row, old: Row, *, fate: PageFate, rule_broken_by: Callable[[Row], Reason | None]
+) -> bool:
+    """Tell whether a page that was read again takes the place of its earlier reading.
+
+    A reading that breaks a rule is history. One of a page with text in the dataset, its own or its
+    original's, must be worth more than the reading there.
+    """
+    if rule_broken_by(new):
+        return False
+    has_text = fate in {PageFate.PUBLISHED, PageFate.DUPLICATE}
+    return not has_text or _worth(new) > _worth(old)
+
+
+def _worth(row: Row) -> float:
+    confidence, words = row["mean_confidence"] or 0.0, row["word_count"] or 0
+    return worth(mean_confidence=confidence, word_count=words)
 
 
 def _without_duplicates(build: Build, candidates: Sequence[Row]) -> list[Row]:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from scanmill import alerts, layout, schema
 from scanmill.errors import FatalError, GateFailed, UsageError
 from scanmill.ledger import books, outbox, receipts
-from scanmill.models import BatchState, ImageFate, PageFate, Reason
+from scanmill.models import BatchKind, BatchState, ImageFate, PageFate, Reason
 from scanmill.quality import RowRules, Verdict, find, judge
 from scanmill.steps import Mill, reporting
 from scanmill.steps.adopting import adopt_part, collection_of
@@ -26,6 +26,12 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 _DECIDE = "Decide: ./scanmill review {} --release|--discard --because TEXT"
+
+_SUITES = {
+    BatchKind.INTAKE: "pages_gate.json",
+    # Pages are read again because they read badly: how many still do is no verdict on the batch.
+    BatchKind.REPROCESS: "reprocess_gate.json",
+}
 
 _JUDGED = {BatchState.PASSED, BatchState.RELEASED, BatchState.BUILT, BatchState.DISCARDED}
 
@@ -53,6 +59,13 @@ def judge_batch(mill: Mill, batch_id: str) -> dict[str, int]:
         return receipts.page_counts(connection, batch_id)
 
 
+def waits_to_be_built(mill: Mill, batch_id: str) -> bool:
+    """Tell whether a batch was let through and is in no snapshot yet."""
+    with mill.ledger.reading() as connection:
+        batch = receipts.batch(connection, batch_id)
+    return batch is not None and batch["state"] in {BatchState.PASSED, BatchState.RELEASED}
+
+
 def _require_every_slice(mill: Mill, batch_id: str) -> None:
     with mill.ledger.reading() as connection:
         unread = receipts.unread_slices(connection, batch_id)
@@ -71,17 +84,24 @@ def _judge_pages(mill: Mill, batch_id: str) -> None:
     if not any(row["outcome"] == "read" for row in rows):
         _settle_unreadable(mill, batch_id, rows)
         return
+    suite = _SUITES[_kind(mill, batch_id)]
     with tempfile.TemporaryDirectory(prefix="scanmill-") as docs:
         verdict = judge(
             pa.Table.from_pylist(rows),
             gate=Reason.PAGES_GATE,
-            suite_path=find(mill.settings, collection=collection, name="pages_gate.json"),
+            suite_path=find(mill.settings, collection=collection, name=suite),
             rules_path=rules_path,
             parameters={"planned_images": _planned_images(mill, batch_id)},
             docs_dir=Path(docs),
             run_name=batch_id,
         )
         _write_verdict(mill, batch_id, verdict, rows, Path(docs))
+
+
+def _kind(mill: Mill, batch_id: str) -> BatchKind:
+    with mill.ledger.reading() as connection:
+        batch = receipts.batch(connection, batch_id)
+    return BatchKind(batch["kind"]) if batch else BatchKind.INTAKE
 
 
 def judge_dataset(mill: Mill, batch_id: str, rows: Sequence[Row], labels: Sequence[str]) -> None:

@@ -179,28 +179,42 @@ def _plan_collection(mill: Mill, collection: str, unseen: list[Landed]) -> list[
     planned = []
     while unseen := _not_planned_yet(mill, collection, unseen):
         some = unseen[: mill.settings.batch_images]
-        with mill.ledger.reading() as connection:
-            sequence = receipts.newest_sequence(connection, collection) + 1
-        batch_id = layout.batch_id(collection, sequence)
-        plan = _plan_table(some, mill.settings.slice_images)
-        try:
-            mill.store.create(layout.plan(batch_id), parquet_bytes(plan))
-        except LostRaceError:
-            log.info("batch=%s was planned by somebody else", batch_id)
-            continue  # the next round adopts it
-        with mill.ledger.writing() as connection:
-            books.enter_plan(connection, batch_id, plan)
-        log.info("planned batch=%s images=%d", batch_id, len(some))
-        planned.append(batch_id)
+        batch_id = commit_plan(mill, collection, _plan_table(some, mill.settings.slice_images))
+        if batch_id:  # else the next round adopts the plan of who was first
+            planned.append(batch_id)
     return planned
 
 
-def _not_planned_yet(mill: Mill, collection: str, unseen: Sequence[Landed]) -> list[Landed]:
-    """Adopt the plans that the ledger does not know, and return what none of them holds."""
+def commit_plan(mill: Mill, collection: str, plan: pa.Table) -> str | None:
+    """Write a plan under a collection's next number and enter it; return its batch.
+
+    None: somebody else took the number in this moment. Adopt his plan, then plan again.
+    """
+    with mill.ledger.reading() as connection:
+        sequence = receipts.newest_sequence(connection, collection) + 1
+    batch_id = layout.batch_id(collection, sequence)
+    try:
+        mill.store.create(layout.plan(batch_id), parquet_bytes(plan))
+    except LostRaceError:
+        log.info("batch=%s was planned by somebody else", batch_id)
+        return None
+    with mill.ledger.writing() as connection:
+        books.enter_plan(connection, batch_id, plan)
+    log.info("planned batch=%s images=%d", batch_id, len(plan))
+    return batch_id
+
+
+def adopt_newer_plans(mill: Mill, collection: str) -> None:
+    """Adopt the plans of a collection that are in the bucket and not in the ledger."""
     with mill.ledger.reading() as connection:
         sequence = receipts.newest_sequence(connection, collection) + 1
     while adopt_plan(mill, layout.batch_id(collection, sequence)):
         sequence += 1
+
+
+def _not_planned_yet(mill: Mill, collection: str, unseen: Sequence[Landed]) -> list[Landed]:
+    """Adopt the plans that the ledger does not know, and return what none of them holds."""
+    adopt_newer_plans(mill, collection)
     unseen = _without_known(mill, unseen)
     _adopt_forgotten(mill, collection, unseen)
     return _without_known(mill, unseen)

@@ -37,6 +37,8 @@ class Reader:
     engine: OcrEngine
     writer: PageWriter
     collection: str
+    earlier: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """In how many batches before this one an image was read, by image id; absent means none."""
 
     def read_group(self, group: Sequence[Planned]) -> list[dict[str, Any]]:
         """Return the rows of some images, and put the originals of the bad ones in quarantine."""
@@ -57,7 +59,7 @@ class Reader:
             detail = f"{planned['size_bytes']} bytes; the limit is SCANMILL_MAX_OBJECT_BYTES"
             return _quarantined(Reason.IMAGE_TOO_LARGE, detail)
         try:
-            content = self.mill.store.read_version(planned["key"], planned["version"])
+            content = self._content(planned)
         except ObjectGoneError as error:
             return _superseded(Reason.DELETED, str(error))
         except LostRaceError as error:
@@ -67,6 +69,17 @@ class Reader:
         path = work / planned["image_id"]
         path.write_bytes(content)
         return dataclasses.replace(_judged_by_name(planned["key"], content), path=path)
+
+    def _content(self, planned: Planned) -> bytes:
+        """Return the bytes of an image; of a quarantined one, what was kept when it is gone."""
+        try:
+            return self.mill.store.read_version(planned["key"], planned["version"])
+        except ObjectGoneError:
+            if not planned["reason"]:
+                raise
+            reason = Reason(planned["reason"])
+            folder = layout.quarantine(self.collection, reason, planned["image_id"])
+            return self.mill.store.read(folder + "original")
 
     def _recognize(self, decoded: Sequence[Decoded]) -> dict[str, Recognition | SetAside]:
         """Return what the engine read, by path of the raster."""
@@ -98,7 +111,7 @@ class Reader:
     def blame(self, planned: Planned, error: BaseException) -> list[dict[str, Any]]:
         """Return the row of an image that we ourselves failed on, and keep its original."""
         try:
-            content = self.mill.store.read_version(planned["key"], planned["version"])
+            content = self._content(planned)
         except ObjectGoneError as gone:
             aside = SetAside(reason=Reason.DELETED, detail=str(gone), stage="read")
             return [unread(planned, image_fate=ImageFate.SUPERSEDED, aside=aside)]
@@ -135,7 +148,8 @@ class Reader:
             ],
             "reason": reason,
         }
-        self.mill.store.create_first(folder + "attempts/1.json", json_bytes(attempt))
+        number = 1 + self.earlier.get(planned["image_id"], 0)
+        self.mill.store.create_first(layout.attempt(folder, number), json_bytes(attempt))
 
 
 def _judged_by_name(key: str, content: bytes) -> _Fetched:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import itertools
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,15 @@ def list_slices(mill: Mill, batch_id: str) -> list[int]:
         return receipts.unread_slices(connection, batch_id)
 
 
+def as_asked(mill: Mill, batch_id: str) -> Mill:
+    """Return the mill with the settings that somebody asked a batch to be read with."""
+    metadata = mill.store.read_table(layout.plan(batch_id)).schema.metadata
+    if schema.REPROCESS not in metadata:
+        return mill
+    asked = json.loads(metadata[schema.REPROCESS])["settings"]
+    return dataclasses.replace(mill, settings=mill.settings.model_copy(update=asked))
+
+
 def recognize_slice(
     mill: Mill,
     engine: OcrEngine,
@@ -71,7 +81,7 @@ def recognize_slice(
         part = mill.store.read_table(address)
     except ObjectGoneError:
         planned = _planned(mill, batch_id, slice_number)
-        reader = _reader(mill, engine, batch_id)
+        reader = _reader(mill, engine, batch_id, planned)
         rows = _read_one_by_one(reader, planned) if one_by_one else _read(reader, planned)
         _refuse_if_all_denied(mill, rows)
         rows = [row | {"batch_id": batch_id, "slice": slice_number} for row in rows]
@@ -89,10 +99,18 @@ def _planned(mill: Mill, batch_id: str, slice_number: int) -> list[Planned]:
     return planned
 
 
-def _reader(mill: Mill, engine: OcrEngine, batch_id: str) -> Reader:
+def _reader(mill: Mill, engine: OcrEngine, batch_id: str, planned: Sequence[Planned]) -> Reader:
     known = textstats.word_lists(mill.settings.word_languages)
-    writer = PageWriter(engine=engine.info, known=known)
-    return Reader(mill=mill, engine=engine, writer=writer, collection=collection_of(batch_id))
+    with mill.ledger.reading() as connection:
+        image_ids = [image["image_id"] for image in planned]
+        earlier = receipts.earlier_attempts(connection, image_ids, batch_id)
+    return Reader(
+        mill=mill,
+        engine=engine,
+        writer=PageWriter(engine=engine.info, known=known),
+        collection=collection_of(batch_id),
+        earlier=earlier,
+    )
 
 
 def _read(reader: Reader, planned: Sequence[Planned]) -> list[Row]:

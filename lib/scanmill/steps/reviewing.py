@@ -5,8 +5,7 @@ import logging
 from typing import Literal
 
 from scanmill import layout
-from scanmill.airflow_api import AirflowApi
-from scanmill.errors import RetryableError, UsageError
+from scanmill.errors import UsageError
 from scanmill.ledger import books, receipts
 from scanmill.models import BatchState
 from scanmill.steps import Mill
@@ -52,19 +51,3 @@ def decide(mill: Mill, batch_id: str, *, verb: Verb, because: str, decided_by: s
             f"[{decision['decided_by']}] has decided already: [{decision['verb']}], because "
             f"[{decision['because']}]."
         )
-
-
-def ring_for_build(mill: Mill, batch_id: str) -> bool:
-    """Announce a released batch to Airflow at once; return whether Airflow heard it.
-
-    Only a doorbell: the audit rings again for every batch that was released and not built.
-    """
-    if not mill.settings.airflow_url:
-        return False
-    try:
-        with AirflowApi(mill.settings) as airflow:
-            airflow.ring("pages", batch_id)
-    except RetryableError as error:
-        log.warning("batch=%s waits for the audit to announce it: %s", batch_id, error)
-        return False
-    return True

@@ -68,8 +68,17 @@ def _version(mill: Mill, connection: Connection, image: dict[str, Any]) -> Story
         "log": _log(connection, image),
         "quarantine": _quarantine(mill, image),
         "verdicts": _verdicts(connection, image["batch_id"]),
+        "attempts": _attempts(connection, image["image_id"]),
         "pages": [_page(mill, image, dict(row)) for row in rows],
     }
+
+
+def _attempts(connection: Connection, image_id: str) -> list[Story]:
+    """Return every reading of an image's pages, oldest first."""
+    query = sa.select(t.ATTEMPTS).where(t.ATTEMPTS.c.image_id == image_id)
+    query = query.order_by(t.ATTEMPTS.c.batch_id, t.ATTEMPTS.c.page_number)
+    rows = connection.execute(query).mappings()
+    return [{name: value for name, value in row.items() if name != "image_id"} for row in rows]
 
 
 def _log(connection: Connection, image: dict[str, Any]) -> str | None:
@@ -109,5 +118,5 @@ def _page(mill: Mill, image: dict[str, Any], page: dict[str, Any]) -> Story:
         "snapshot": page["snapshot"],
         "split": page["split"],
         "shard": folder + page["shard"] if page["shard"] else None,
-        "part": layout.part(page["batch_id"], image["slice"]),
+        "part": layout.part(page["batch_id"], page["slice"]),
     }
