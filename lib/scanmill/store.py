@@ -22,6 +22,15 @@ from scanmill.models import counted_etag
 
 _GONE = {"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed"}
 _DENIED = {"AccessDenied", "InvalidObjectState", "403"}
+# Codes of a GET that say something of this one object: encrypted with a key of the uploader's, or
+# by one that was disabled or taken from us.
+_LOCKED = {
+    "InvalidRequest",
+    "KMS.AccessDeniedException",
+    "KMS.DisabledException",
+    "KMS.KMSInvalidStateException",
+    "KMS.NotFoundException",
+}
 _LOST_THE_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _NOT_SET_UP = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
@@ -231,6 +240,8 @@ class Store:
         try:
             return getattr(self._s3, verb)(Bucket=self.bucket, **arguments)
         except (ClientError, BotoCoreError) as error:
+            if verb == "get_object" and _code(error) in _LOCKED:
+                raise ObjectDeniedError(f"[{arguments['Key']}]: {error}") from error
             raise _explained(error, arguments.get("Key", self.bucket)) from error
 
 
@@ -265,9 +276,13 @@ def _listed(entry: dict[str, Any], *, is_delete_marker: bool) -> Listed:
     )
 
 
+def _code(error: ClientError | BotoCoreError) -> str:
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else ""
+
+
 def _explained(error: ClientError | BotoCoreError, subject: str) -> ScanmillError:
     """Return our error for the store's: gone, denied, lost race, wrong set-up or try again."""
-    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    code = _code(error)
     message = f"[{subject}]: {error}"
     if code == "NoSuchBucket":
         return NoSuchBucketError(f"There is no such bucket: {message}. See: ./scanmill doctor")

@@ -325,6 +325,22 @@ def test_a_collection_can_be_named(run, installed, folder):
     assert keys(installed) == ["landing/other/1.png"]
 
 
+def test_metadata_is_there_before_the_first_scan(run, installed, tmp_path):
+    folder = tmp_path / "books"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number:02}.png").write_bytes(b"scan")
+    (folder / "metadata.csv").write_text("file_name,label\n00.png,a\n")
+
+    code, _, _ = run("drop", folder)
+
+    landed = {one.key: one.modified_at for one in installed.store.list_versions("landing/")}
+    metadata = landed.pop("landing/books/metadata.csv")
+    assert code == 0
+    assert len(landed) == 40
+    assert all(metadata <= moment for moment in landed.values())
+
+
 def test_what_is_there_already_is_not_uploaded_again(run, installed, folder):
     run("drop", folder)
 

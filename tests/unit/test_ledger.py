@@ -449,22 +449,22 @@ def test_an_older_snapshot_that_comes_late_changes_no_page(ledger):
     assert fate_of_page(ledger, "a") == PageFate.DUPLICATE
 
 
-def test_a_superseded_image_names_the_next_version_of_its_key(ledger):
-    newer = planned("a", image_id=image("a newer"))
-    newest = planned("a", image_id=image("a newest"))
+@pytest.mark.parametrize(("by", "successor"), [("c-000003", "newer"), ("c-000004", "newest")])
+def test_a_superseded_image_names_the_version_that_replaced_it(ledger, by, successor):
     gone = fates_of(fate("a", PageFate.SUPERSEDED, Reason.OVERWRITTEN))
-    enter(
-        ledger,
-        "plan",
-        "part",
-        lambda c: books.enter_plan(c, "c-000002", plan_of(newer)),
-        lambda c: books.enter_plan(c, "c-000003", plan_of(newest)),
-        lambda c: books.enter_snapshot(c, "c", manifest(1, "c-000002"), gone),
-    )
+    enter(ledger, "plan", "part")
+    for number, name in enumerate(("broken", "newer", "newest"), start=2):
+        batch_id = f"c-00000{number}"
+        row = unread(name) if name == "broken" else read(name)
+        plan = plan_of(planned(name) | {"key": "landing/c/a"})
+        enter(ledger, lambda c, b=batch_id, p=plan: books.enter_plan(c, b, p))
+        part = part_of(row | {"batch_id": batch_id})
+        enter(ledger, lambda c, b=batch_id, p=part: books.enter_part(c, b, 0, p))
+    enter(ledger, lambda c: books.enter_snapshot(c, "c", manifest(1, by), gone))
 
     (row,) = [r for r in everything(ledger)["images"] if r["image_id"] == image("a")]
     assert (row["fate"], row["reason"]) == (ImageFate.SUPERSEDED, Reason.OVERWRITTEN)
-    assert row["successor_id"] == image("a newer")
+    assert row["successor_id"] == image(successor)
 
 
 # --- only the transitions of the law exist -------------------------------------------------------

@@ -213,6 +213,8 @@ def test_a_bucket_says_whether_it_keeps_versions(new_mill):
         (405, "MethodNotAllowed", ObjectGoneError),  # what S3 answers for a delete marker
         (403, "AccessDenied", ObjectDeniedError),
         (403, "InvalidObjectState", ObjectDeniedError),  # archived
+        (400, "InvalidRequest", ObjectDeniedError),  # encrypted with a key of the uploader's
+        (400, "KMS.DisabledException", ObjectDeniedError),
         (412, "PreconditionFailed", LostRaceError),
         (409, "ConditionalRequestConflict", LostRaceError),
         (404, "NoSuchBucket", FatalError),

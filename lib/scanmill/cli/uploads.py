@@ -64,11 +64,18 @@ def upload(mill: Mill, files: Sequence[tuple[Path, str]], *, again: bool = False
     )
     with bar, concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
         task = bar.add_task("  uploading", total=len(new))
-        jobs = [pool.submit(_put, client, mill.store.bucket, path, key) for path, key in new]
-        for job in concurrent.futures.as_completed(jobs):
-            job.result()
-            bar.advance(task)
+        for files in _in_order(new):
+            jobs = [pool.submit(_put, client, mill.store.bucket, path, key) for path, key in files]
+            for job in concurrent.futures.as_completed(jobs):
+                job.result()
+                bar.advance(task)
     return len(new)
+
+
+def _in_order(files: Sequence[tuple[Path, str]]) -> tuple[list[tuple[Path, str]], ...]:
+    """Return metadata, then the rest: labels must be there before the first scan is read."""
+    metadata = [(path, key) for path, key in files if layout.is_metadata(key)]
+    return metadata, [(path, key) for path, key in files if not layout.is_metadata(key)]
 
 
 def _files(paths: Sequence[Path], collection: str | None) -> Iterator[tuple[Path, str]]:

@@ -77,7 +77,9 @@ def enter_part(connection: Connection, batch_id: str, slice_number: int, part: p
         "row_count": len(rows),
         "log_url": _metadata(part, "log_url"),
     }
-    insert_new(connection, t.PARTS, [entry])
+    if _is_new_part(connection, entry):
+        insert_new(connection, t.PARTS, [entry])
+        touch(connection, batch_id)  # entered again it moves nothing: the batch may stand still
     insert_new(connection, t.ATTEMPTS, [_attempt(row) for row in rows])
     firsts = list({row["image_id"]: row for row in reversed(rows)}.values())
     for row in firsts:
@@ -85,7 +87,12 @@ def enter_part(connection: Connection, batch_id: str, slice_number: int, part: p
     opened = _opened(connection, firsts)
     pages = [row for row in rows if row["page_number"] > 0 and row["image_id"] in opened]
     insert_new(connection, t.PAGES, [_page(row) for row in pages])
-    touch(connection, batch_id)
+
+
+def _is_new_part(connection: Connection, entry: Mapping[str, Any]) -> bool:
+    parts = t.PARTS.c
+    same = sa.and_(parts.batch_id == entry["batch_id"], parts.slice == entry["slice"])
+    return not connection.scalar(sa.select(sa.exists().where(same)))
 
 
 def _settle_image(connection: Connection, row: Mapping[str, Any]) -> None:
@@ -264,7 +271,8 @@ def enter_snapshot(
         has_moved = _move_page(connection, row, manifest["version"])
         if has_moved and row.get("batch_id"):
             _change_signature(connection, collection, row)
-    _supersede_images(connection, [r for r in rows if r["fate"] == PageFate.SUPERSEDED])
+    superseded = [row for row in rows if row["fate"] == PageFate.SUPERSEDED]
+    _supersede_images(connection, superseded, by=manifest["batch_id"])
     before = (BatchState.RECOGNIZED, BatchState.PASSED, BatchState.RELEASED, BatchState.HELD)
     _move_batch(connection, manifest["batch_id"], BatchState.BUILT, only_from=before)
 
@@ -303,7 +311,9 @@ def _change_signature(connection: Connection, collection: str, row: Mapping[str,
     _insert_signatures(connection, collection, {page_id: signature})
 
 
-def _supersede_images(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+def _supersede_images(
+    connection: Connection, rows: Iterable[Mapping[str, Any]], *, by: str
+) -> None:
     """Move an image with its pages: the reason is theirs, the successor is the newer version."""
     for image_id, reason in {row["image_id"]: row["reason"] for row in rows}.items():
         connection.execute(
@@ -312,19 +322,23 @@ def _supersede_images(connection: Connection, rows: Iterable[Mapping[str, Any]])
             .values(
                 fate=ImageFate.SUPERSEDED,
                 reason=reason,
-                successor_id=_successor(image_id),
+                successor_id=_successor(image_id, by),
             )
         )
 
 
-def _successor(image_id: str) -> sa.ScalarSelect[Any]:
-    """Select the image of the same key that a later batch planned first."""
+def _successor(image_id: str, batch_id: str) -> sa.ScalarSelect[Any]:
+    """Select the version that replaced an image: this batch's, else the next that was opened."""
     old, new = t.IMAGES.alias("old"), t.IMAGES.alias("new")
     return (
         sa.select(new.c.image_id)
         .join(old, sa.and_(old.c.collection == new.c.collection, old.c.key == new.c.key))
-        .where(old.c.image_id == image_id, new.c.batch_id > old.c.batch_id)
-        .order_by(new.c.batch_id)
+        .where(
+            old.c.image_id == image_id,
+            new.c.batch_id > old.c.batch_id,
+            new.c.page_count > 0,
+        )
+        .order_by(new.c.batch_id != batch_id, new.c.batch_id)
         .limit(1)
         .scalar_subquery()
     )

@@ -38,8 +38,11 @@ def pages_read_again(connection: Connection, batch_id: str) -> Sequence[sa.RowMa
 
 def duplicates_of(connection: Connection, page_ids: Sequence[str]) -> Sequence[sa.RowMapping]:
     """Return the pages that were left out because one of these holds their text."""
-    where = sa.and_(t.PAGES.c.other_page_id.in_(page_ids), t.PAGES.c.fate == PageFate.DUPLICATE)
-    return connection.execute(_PAGES.where(where)).mappings().all()
+    query = _PAGES.where(t.PAGES.c.fate == PageFate.DUPLICATE)
+    found: list[sa.RowMapping] = []
+    for some in receipts.pieces(page_ids):
+        found += connection.execute(query.where(t.PAGES.c.other_page_id.in_(some))).mappings()
+    return found
 
 
 def pages_replaced(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
@@ -55,6 +58,7 @@ def stale_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
     old, new = t.IMAGES.alias("old"), t.IMAGES.alias("new")
     query = (
         sa.select(old.c.image_id)
+        .select_from(old)
         .join(new, sa.and_(*_same_key_later(old, new), *_decoded(new)))
         .join(t.BATCHES, t.BATCHES.c.batch_id == new.c.batch_id)
         .where(t.BATCHES.c.state == BatchState.BUILT)
@@ -65,10 +69,14 @@ def stale_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
     return stale
 
 
-def pending_keys(connection: Connection, collection: str) -> list[str]:
-    """Return the keys of a collection's images that are planned and not read."""
+def pending_keys(connection: Connection, collection: str, batch_id: str) -> list[str]:
+    """Return the keys of the images that landed with this batch or before, and are not read."""
     images = t.IMAGES.c
-    waiting = sa.and_(images.collection == collection, images.fate == ImageFate.PENDING)
+    waiting = sa.and_(
+        images.collection == collection,
+        images.fate == ImageFate.PENDING,
+        images.batch_id <= batch_id,
+    )
     return list(connection.scalars(sa.select(images.key).where(waiting)))
 
 
@@ -103,7 +111,10 @@ def _same_key_later(old: sa.FromClause, new: sa.FromClause) -> tuple[sa.ColumnEl
 
 
 def _decoded(image: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
-    return (image.c.fate == ImageFate.DECODED,)
+    """Say that an image was opened, and at least one page of it could be read."""
+    page = t.PAGES.alias("page_of_new")
+    readable = sa.and_(page.c.image_id == image.c.image_id, page.c.fate != PageFate.QUARANTINED)
+    return (image.c.fate == ImageFate.DECODED, sa.exists().where(readable))
 
 
 def published_with(

@@ -142,10 +142,10 @@ def unbuilt_batches(
 ) -> list[str]:
     """Return the batches that may be built and wait for nothing any more, or stand still."""
     bells = t.DOORBELLS.c
-    is_missed = sa.and_(
-        sa.or_(bells.built_for_at.is_(None), bells.built_for_at < idle_since),
-        bells.touched_at < idle_since,
-        sa.or_(_is_idle(idle_since), bells.touched_at < stalled_since),
+    was_rung = sa.func.coalesce(bells.built_for_at, bells.touched_at)
+    is_missed = sa.or_(
+        sa.and_(was_rung < idle_since, bells.touched_at < idle_since, _is_idle(idle_since)),
+        sa.and_(was_rung < stalled_since, bells.touched_at < stalled_since),
     )
     return _waiting(connection, (BatchState.PASSED, BatchState.RELEASED), is_missed)
 

@@ -50,13 +50,17 @@ def enter_part(mill: Mill, batch_id: str, slice_number: int, part: pa.Table) -> 
 def adopt_batches(mill: Mill, collection: str, batch_ids: Iterable[str]) -> None:
     """Enter plans, parts, verdicts and decisions of batches, then the fates of all snapshots."""
     for batch_id in batch_ids:
-        log.info("entering again batch=%s", batch_id)
-        adopt_plan(mill, batch_id)
-        for slice_number in _planned_slices(mill, batch_id):
-            adopt_part(mill, batch_id, slice_number)
-        _settle(mill, batch_id)
-        _adopt_judgements(mill, batch_id)
+        _adopt_batch(mill, batch_id)
     adopt_snapshots(mill, collection, since=0)
+
+
+def _adopt_batch(mill: Mill, batch_id: str) -> None:
+    log.info("entering again batch=%s", batch_id)
+    adopt_plan(mill, batch_id)
+    for slice_number in _planned_slices(mill, batch_id):
+        adopt_part(mill, batch_id, slice_number)
+    _settle(mill, batch_id)
+    _adopt_judgements(mill, batch_id)
 
 
 def _settle(mill: Mill, batch_id: str) -> None:
@@ -114,9 +118,18 @@ def adopt_snapshots(mill: Mill, collection: str, *, since: int) -> None:
         manifests.append(manifest | {"name": name})
         name = manifest["parent"]
     for manifest in reversed(manifests):
+        if not _is_read(mill, manifest["batch_id"]):
+            _adopt_batch(mill, manifest["batch_id"])  # else its pages would miss their fates
         fates = mill.store.read_table(folder + manifest["fates"])
         with mill.ledger.writing() as connection:
             books.enter_snapshot(connection, collection, manifest, fates)
+
+
+def _is_read(mill: Mill, batch_id: str) -> bool:
+    """Tell whether the ledger knows every slice of a batch; one that is behind may not."""
+    with mill.ledger.reading() as connection:
+        is_known = receipts.batch(connection, batch_id) is not None
+        return is_known and not receipts.unread_slices(connection, batch_id)
 
 
 def collection_of(batch_id: str) -> str:

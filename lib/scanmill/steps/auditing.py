@@ -96,12 +96,20 @@ def _landing(mill: Mill, books: _Books) -> Iterator[Finding]:
     patience = dt.timedelta(seconds=mill.settings.pending_alert_seconds)
     oldest = dt.datetime.now(dt.UTC) - patience
     known = {(row["key"], row["version"]) for row in books.images.values()}
+    superseded = {row["key"] for row in books.images.values()} - {
+        row["key"] for row in books.images.values() if row["fate"] != ImageFate.SUPERSEDED
+    }
     generations = {(row["key"], row["etag"]) for row in books.images.values()}
     for listed in mill.store.list_versions(layout.LANDING):
         is_known = (listed.key, listed.version) in known or (
             listed.version == "null" and (listed.key, listed.etag) in generations
         )
-        if not (is_known or listed.is_delete_marker) and listed.modified_at < oldest:
+        if listed.is_delete_marker:
+            continue
+        if is_known and listed.is_latest and listed.key in superseded:
+            detail = "it was superseded unread and is current again: upload it again"
+            yield Finding(kind="never_read", subject=listed.key, detail=detail, is_lost=True)
+        if not is_known and listed.modified_at < oldest:
             detail = f"version [{listed.version}] landed at {listed.modified_at:%F %T} UTC"
             yield Finding(kind="never_planned", subject=listed.key, detail=detail, is_lost=True)
 
@@ -120,7 +128,7 @@ def _plans(mill: Mill, books: _Books) -> Iterator[Finding]:
             continue
         if batch_id in known:
             yield from _planned(books, batch_id, plan)
-        elif not _is_fresh(plan):
+        elif not _is_fresh(plan) and not _is_entered(mill, batch_id):
             detail = f"the ledger does not know this plan of {len(plan)} images"
             yield Finding(kind="no_batch_row", subject=batch_id, detail=detail, is_lost=True)
 
@@ -130,6 +138,18 @@ def _planned(books: _Books, batch_id: str, plan: pa.Table) -> Iterator[Finding]:
         if row["image_id"] not in books.images:
             detail = f"planned in [{batch_id}] as image [{row['image_id']}]"
             yield Finding(kind="no_ledger_row", subject=row["key"], detail=detail, is_lost=True)
+
+
+def _is_entered(mill: Mill, batch_id: str) -> bool:
+    """Ask the ledger once more: much may have been planned since the books were read."""
+    with mill.ledger.reading() as connection:
+        return receipts.batch(connection, batch_id) is not None
+
+
+def _is_still_held(mill: Mill, batch_id: str) -> bool:
+    with mill.ledger.reading() as connection:
+        batch = receipts.batch(connection, batch_id)
+    return batch is not None and batch["state"] == BatchState.HELD
 
 
 def _is_fresh(plan: pa.Table) -> bool:
@@ -153,7 +173,7 @@ def _decisions(mill: Mill, books: _Books) -> Iterator[Finding]:
             yield Finding(kind="no_verdict_row", subject=subject, detail=detail, is_lost=True)
         else:
             address = layout.decision(batch["batch_id"], number)
-            if mill.store.exists(address):
+            if mill.store.exists(address) and _is_still_held(mill, batch["batch_id"]):
                 detail = f"[{address}] was decided and not entered"
                 yield Finding(kind="no_decision", subject=batch["batch_id"], detail=detail)
 

@@ -14,7 +14,7 @@ import tenacity
 from scanmill import __version__, layout, schema
 from scanmill.dataset import card, duplicates, labels, manifests, splits
 from scanmill.dataset.manifests import Manifest, MetadataFile, Shard
-from scanmill.errors import RetryableError, UsageError
+from scanmill.errors import FatalError, RetryableError, UsageError
 from scanmill.ledger import candidates, receipts
 from scanmill.models import BatchState, PageFate, Reason, Signature, hash_id
 from scanmill.quality import RowRules, find
@@ -54,9 +54,13 @@ def build_snapshot(mill: Mill, batch_id: str) -> Snapshot:
     Raises:
         GateFailed: the dataset gate holds the batch; the published dataset is as it was.
         UsageError: the batch is not one to build: unknown, held or discarded.
+        FatalError: `LATEST` is gone, or names an older snapshot than was published.
     """
     collection = collection_of(batch_id)
+    with mill.ledger.reading() as connection:
+        known = receipts.newest_snapshot(connection, collection)
     parent, parent_path, etag = manifests.read_latest(mill.store, collection)
+    _require_current(collection, parent, known)
     catch_up(mill, collection)
     if not _is_built(mill, batch_id) or parent is None:
         parent = _publish(mill, batch_id, parent, parent_path=parent_path, etag=etag)
@@ -64,6 +68,17 @@ def build_snapshot(mill: Mill, batch_id: str) -> Snapshot:
     write_card(mill, parent)
     uri = f"s3://{mill.store.bucket}/{layout.dataset(collection)}".rstrip("/")
     return Snapshot(collection=collection, version=parent.version, uri=uri, rows=parent.rows)
+
+
+def _require_current(collection: str, parent: Manifest | None, known: int) -> None:
+    """Refuse to build on less than what was published: the rest would be lost for readers."""
+    version = parent.version if parent else 0
+    if version < known:
+        address = layout.dataset(collection) + layout.LATEST
+        raise FatalError(
+            f"[{address}] names snapshot [{version}], but [{known}] was published. "
+            "Put it back: ./scanmill heal"
+        )
 
 
 def catch_up(mill: Mill, collection: str) -> None:
@@ -104,9 +119,18 @@ def _publish(
     judging.judge_dataset(mill, batch_id, rows, manifest.labels)
     manifest = dataclasses.replace(manifest, labels=names)
     manifest = _store_shards(mill, manifest, build, rows, fates)
+    _refuse_discarded(mill, batch_id)
     path = manifests.publish(mill.store, manifest, etag=etag)
     log.info("published collection=%s manifest=%s", collection, path)
     return manifest
+
+
+def _refuse_discarded(mill: Mill, batch_id: str) -> None:
+    """Look once more before the swap: a person may have discarded the batch meanwhile."""
+    with mill.ledger.reading() as connection:
+        batch = receipts.batch(connection, batch_id)
+    if batch is None or batch["state"] == BatchState.DISCARDED:
+        raise UsageError(f"Batch [{batch_id}] was discarded while it was built.")
 
 
 def _manifest(mill: Mill, batch_id: str, parent: Manifest | None, parent_path: str) -> Manifest:
@@ -114,7 +138,7 @@ def _manifest(mill: Mill, batch_id: str, parent: Manifest | None, parent_path: s
     settings, collection = mill.settings, collection_of(batch_id)
     with mill.ledger.reading() as connection:
         metadata = candidates.metadata_files(connection, collection)
-        waiting = candidates.pending_keys(connection, collection)
+        waiting = candidates.pending_keys(connection, collection, batch_id)
     if any(layout.is_metadata(key) for key in waiting):
         raise RetryableError(f"A metadata file of [{collection}] is still to be read.")
     return Manifest(
@@ -194,14 +218,20 @@ def _load(mill: Mill, pages: Iterable[Mapping[str, Any]]) -> list[Row]:
 
 
 def _notes(mill: Mill, files: Iterable[MetadataFile]) -> dict[str, labels.Note]:
-    """Return what metadata files say; a broken one was set aside when it was read."""
+    """Return what metadata files say; a broken one was set aside when it was read.
+
+    One that is only out of reach stops the build: without it pages would lose their labels, and
+    their documents, by which they are split, for ever.
+    """
     notes: dict[str, labels.Note] = {}
     for file in files:
         try:
             content = mill.store.read_version(file.key, file.version)
-        except (ObjectGoneError, ObjectDeniedError, LostRaceError):
+        except ObjectGoneError:
             log.warning("a metadata file is gone: image=%s", hash_id(file.key, file.version))
             continue
+        except (ObjectDeniedError, LostRaceError) as error:
+            raise RetryableError(f"A metadata file is out of reach: {error}") from error
         notes |= labels.read_metadata(file.key, content)
     return notes
 

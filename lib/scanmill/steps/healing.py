@@ -45,6 +45,19 @@ def heal(mill: Mill) -> int:
     return len(before)
 
 
+def _put_pointer_back(mill: Mill, collection: str) -> None:
+    """Let `LATEST` name the newest snapshot that was published, if it is gone or names an older."""
+    with mill.ledger.reading() as connection:
+        known = {row["collection"]: row for row in receipts.latest_snapshots(connection)}
+    newest = known.get(collection)
+    manifest, _, etag = manifests.read_latest(mill.store, collection)
+    if newest is None or (manifest.version if manifest else 0) >= newest["version"]:
+        return
+    log.warning("collection=%s snapshot=%d is current again", collection, newest["version"])
+    address = layout.dataset(collection) + layout.LATEST
+    mill.store.swap(address, newest["manifest"].encode(), etag=etag)
+
+
 def tell(mill: Mill, findings: Sequence[Finding]) -> None:
     """Enter one alert for these findings; the same findings make no second one."""
     message = alerts.books_do_not_balance(findings=findings)
@@ -57,6 +70,7 @@ def _finish_publishing(mill: Mill) -> None:
     with mill.ledger.reading() as connection:
         collections = list(connection.scalars(sa.select(t.BATCHES.c.collection).distinct()))
     for collection in collections:
+        _put_pointer_back(mill, collection)
         manifest, _, _ = manifests.read_latest(mill.store, collection)
         if manifest is None:
             continue

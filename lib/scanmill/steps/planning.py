@@ -162,10 +162,11 @@ def _generation(mill: Mill, listed: Listed) -> str:
         images.collection == layout.collection_of(listed.key), images.key == listed.key
     )
     with mill.ledger.reading() as connection:
-        query = sa.select(images.version).where(same_key).order_by(images.batch_id)
-        counted = [version for version in connection.scalars(query) if counted_etag(version)]
+        query = sa.select(images.version, images.fate).where(same_key).order_by(images.batch_id)
+        counted = [row for row in connection.execute(query) if counted_etag(row.version)]
     current = generation(listed.etag, listed.size_bytes, len(counted))
-    if current in counted[-1:]:
+    # One that was gone before it was read, and is there again, was uploaded a second time.
+    if counted and counted[-1].version == current and counted[-1].fate != ImageFate.SUPERSEDED:
         return current
     return generation(listed.etag, listed.size_bytes, len(counted) + 1)
 
@@ -176,48 +177,51 @@ def _generation(mill: Mill, listed: Listed) -> str:
 def _plan_collection(mill: Mill, collection: str, unseen: list[Landed]) -> list[str]:
     # Labels and documents come first: a cut must not decide who gets them.
     unseen = sorted(unseen, key=lambda one: not layout.is_metadata(one.image.key))
-    planned = []
-    while unseen := _not_planned_yet(mill, collection, unseen):
+    planned: list[str] = []
+    while True:
+        unseen, sequence = _not_planned_yet(mill, collection, unseen)
+        if not unseen:
+            return planned
         some = unseen[: mill.settings.batch_images]
-        batch_id = commit_plan(mill, collection, _plan_table(some, mill.settings.slice_images))
-        if batch_id:  # else the next round adopts the plan of who was first
-            planned.append(batch_id)
-    return planned
+        batch_id = layout.batch_id(collection, sequence)
+        if commit_plan(mill, batch_id, _plan_table(some, mill.settings.slice_images)):
+            planned.append(batch_id)  # else the next round adopts the plan of who was first
 
 
-def commit_plan(mill: Mill, collection: str, plan: pa.Table) -> str | None:
-    """Write a plan under a collection's next number and enter it; return its batch.
-
-    None: somebody else took the number in this moment. Adopt his plan, then plan again.
-    """
-    with mill.ledger.reading() as connection:
-        sequence = receipts.newest_sequence(connection, collection) + 1
-    batch_id = layout.batch_id(collection, sequence)
+def commit_plan(mill: Mill, batch_id: str, plan: pa.Table) -> bool:
+    """Write a plan and enter it, unless somebody else was first under this number."""
     try:
         mill.store.create(layout.plan(batch_id), parquet_bytes(plan))
     except LostRaceError:
         log.info("batch=%s was planned by somebody else", batch_id)
-        return None
+        return False
     with mill.ledger.writing() as connection:
         books.enter_plan(connection, batch_id, plan)
     log.info("planned batch=%s images=%d", batch_id, len(plan))
-    return batch_id
+    return True
 
 
-def adopt_newer_plans(mill: Mill, collection: str) -> None:
-    """Adopt the plans of a collection that are in the bucket and not in the ledger."""
+def adopt_newer_plans(mill: Mill, collection: str) -> int:
+    """Adopt the plans of a collection that the ledger does not know; return the next number."""
     with mill.ledger.reading() as connection:
         sequence = receipts.newest_sequence(connection, collection) + 1
     while adopt_plan(mill, layout.batch_id(collection, sequence)):
         sequence += 1
+    return sequence
 
 
-def _not_planned_yet(mill: Mill, collection: str, unseen: Sequence[Landed]) -> list[Landed]:
-    """Adopt the plans that the ledger does not know, and return what none of them holds."""
+def _not_planned_yet(
+    mill: Mill, collection: str, unseen: Sequence[Landed]
+) -> tuple[list[Landed], int]:
+    """Adopt the plans that the ledger does not know; return what none holds, and the next number.
+
+    Both are of one moment: a plan that is entered later has this number, and ours is refused.
+    """
     adopt_newer_plans(mill, collection)
     unseen = _without_known(mill, unseen)
     _adopt_forgotten(mill, collection, unseen)
-    return _without_known(mill, unseen)
+    with mill.ledger.reading() as connection:
+        return unknown(connection, unseen), receipts.newest_sequence(connection, collection) + 1
 
 
 def _without_known(mill: Mill, landed: Sequence[Landed]) -> list[Landed]:

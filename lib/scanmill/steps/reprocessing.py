@@ -131,6 +131,6 @@ def _plans(mill: Mill, images: Sequence[Row], asked: Mapping[str, Any]) -> Itera
 
 def _commit(mill: Mill, collection: str, plan: pa.Table) -> str:
     while True:
-        adopt_newer_plans(mill, collection)
-        if batch_id := commit_plan(mill, collection, plan):
+        batch_id = layout.batch_id(collection, adopt_newer_plans(mill, collection))
+        if commit_plan(mill, batch_id, plan):
             return batch_id

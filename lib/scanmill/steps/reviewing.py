@@ -45,9 +45,14 @@ def decide(mill: Mill, batch_id: str, *, verb: Verb, because: str, decided_by: s
         decision = mill.store.read_json(layout.decision(batch_id, number))
     with mill.ledger.writing() as connection:
         books.enter_decision(connection, batch_id, number, decision)
+        after = receipts.batch(connection, batch_id)
     log.info("batch=%s decision=%s", batch_id, decision["verb"])
     if decision["verb"] != verb:
         raise UsageError(
             f"[{decision['decided_by']}] has decided already: [{decision['verb']}], because "
             f"[{decision['because']}]."
+        )
+    if after is not None and after["state"] == BatchState.PASSED:
+        raise UsageError(
+            f"Batch [{batch_id}] was judged again meanwhile, and passed: nothing to decide."
         )
