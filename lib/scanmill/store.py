@@ -156,11 +156,11 @@ class Store:
 
     # --- listing ---------------------------------------------------------------------------------
 
-    def list_keys(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Yield (key, size in bytes) of every object below a prefix."""
+    def list_keys(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield (key, etag) of every object below a prefix."""
         for page in self._pages("list_objects_v2", prefix):
             for entry in page.get("Contents", ()):
-                yield entry["Key"], entry["Size"]
+                yield entry["Key"], entry["ETag"].strip('"')
 
     def list_versions(self, prefix: str) -> Iterator[Listed]:
         """Yield every version and delete marker below a prefix, as the store orders them."""

@@ -194,28 +194,6 @@ def test_without_versions_the_same_bytes_uploaded_again_are_read(new_mill):
 # --- metadata ------------------------------------------------------------------------------------
 
 
-def test_metadata_of_a_later_batch_stops_nobody(mill):
-    drop(mill, "c/x/a.png", picture(prose("a")))
-    (first,) = planning.plan_batches(mill)
-    read_batch(mill, first)
-    judging.judge_batch(mill, first)
-    drop(mill, "c/metadata.csv", b"file_name,label\nx/b.png,y\n")
-    planning.plan_batches(mill)
-
-    assert building.build_snapshot(mill, first).version == 1
-
-
-def test_metadata_of_the_same_batch_is_waited_for(mill):
-    mill = dataclasses.replace(mill, settings=mill.settings.model_copy(update={"slice_images": 1}))
-    drop(mill, "c/x/a.png", picture(prose("a")))
-    drop(mill, "c/metadata.csv", b"file_name,label\nx/a.png,y\n")
-    (batch_id,) = planning.plan_batches(mill)
-
-    with mill.ledger.reading() as connection:
-        waiting = candidates.pending_keys(connection, "c", batch_id)
-    assert "landing/c/metadata.csv" in waiting
-
-
 class ForbiddenStore(Store):
     """Refuses one key, as after a change of rights."""
 

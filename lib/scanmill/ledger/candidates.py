@@ -69,14 +69,10 @@ def stale_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
     return stale
 
 
-def pending_keys(connection: Connection, collection: str, batch_id: str) -> list[str]:
-    """Return the keys of the images that landed with this batch or before, and are not read."""
+def pending_keys(connection: Connection, collection: str) -> list[str]:
+    """Return the keys of a collection's images that are planned and not read."""
     images = t.IMAGES.c
-    waiting = sa.and_(
-        images.collection == collection,
-        images.fate == ImageFate.PENDING,
-        images.batch_id <= batch_id,
-    )
+    waiting = sa.and_(images.collection == collection, images.fate == ImageFate.PENDING)
     return list(connection.scalars(sa.select(images.key).where(waiting)))
 
 

@@ -138,7 +138,7 @@ def _manifest(mill: Mill, batch_id: str, parent: Manifest | None, parent_path: s
     settings, collection = mill.settings, collection_of(batch_id)
     with mill.ledger.reading() as connection:
         metadata = candidates.metadata_files(connection, collection)
-        waiting = candidates.pending_keys(connection, collection, batch_id)
+        waiting = candidates.pending_keys(connection, collection)
     if any(layout.is_metadata(key) for key in waiting):
         raise RetryableError(f"A metadata file of [{collection}] is still to be read.")
     return Manifest(

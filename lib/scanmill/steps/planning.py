@@ -165,8 +165,10 @@ def _generation(mill: Mill, listed: Listed) -> str:
         query = sa.select(images.version, images.fate).where(same_key).order_by(images.batch_id)
         counted = [row for row in connection.execute(query) if counted_etag(row.version)]
     current = generation(listed.etag, listed.size_bytes, len(counted))
+    is_known = bool(counted) and counted[-1].version == current
     # One that was gone before it was read, and is there again, was uploaded a second time.
-    if counted and counted[-1].version == current and counted[-1].fate != ImageFate.SUPERSEDED:
+    is_back = is_known and listed.is_latest and counted[-1].fate == ImageFate.SUPERSEDED
+    if is_known and not is_back:
         return current
     return generation(listed.etag, listed.size_bytes, len(counted) + 1)
 

@@ -1,0 +1,178 @@
+"""Holds landing, plans, decisions and parts against the books."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from scanmill import layout
+from scanmill.ledger import receipts
+from scanmill.models import BatchState, Finding, ImageFate
+from scanmill.steps import Mill
+from scanmill.steps.auditing.books import Books, Row
+from scanmill.store import AlteredError, ObjectGoneError
+
+_LEFT = {ImageFate.SUPERSEDED, ImageFate.WITHDRAWN}
+_BECOMES = {
+    ImageFate.DECODED: {ImageFate.DECODED, *_LEFT},
+    ImageFate.QUARANTINED: {ImageFate.QUARANTINED, ImageFate.DECODED, *_LEFT},
+    ImageFate.IGNORED: {ImageFate.IGNORED},
+    ImageFate.SUPERSEDED: {ImageFate.SUPERSEDED},
+}
+"""What an image may be by now that was read as this."""
+
+_ENTERING = dt.timedelta(seconds=90)  # between the write of a plan and its ledger transaction
+
+
+def check_landing(mill: Mill, books: Books) -> Iterator[Finding]:
+    """What is listed, unknown and old: the sweep should have planned it."""
+    patience = dt.timedelta(seconds=mill.settings.pending_alert_seconds)
+    oldest = dt.datetime.now(dt.UTC) - patience
+    known = {(row["key"], row["version"]) for row in books.images.values()}
+    superseded = {row["key"] for row in books.images.values()} - {
+        row["key"] for row in books.images.values() if row["fate"] != ImageFate.SUPERSEDED
+    }
+    generations = {(row["key"], row["etag"]) for row in books.images.values()}
+    for listed in mill.store.list_versions(layout.LANDING):
+        is_known = (listed.key, listed.version) in known or (
+            listed.version == "null" and (listed.key, listed.etag) in generations
+        )
+        if listed.is_delete_marker:
+            continue
+        if is_known and listed.is_latest and listed.key in superseded:
+            detail = "it was superseded unread and is current again: upload it again"
+            yield Finding(kind="never_read", subject=listed.key, detail=detail, is_lost=True)
+        if not is_known and listed.modified_at < oldest:
+            detail = f"version [{listed.version}] landed at {listed.modified_at:%F %T} UTC"
+            yield Finding(kind="never_planned", subject=listed.key, detail=detail, is_lost=True)
+
+
+def check_plans(mill: Mill, books: Books) -> Iterator[Finding]:
+    """What a plan holds and the books lack; every batch of either side is looked at."""
+    known = {batch["batch_id"] for batch in books.batches}
+    kept = {layout.planned_batch(key) for key, _ in mill.store.list_keys("batches/")}
+    for batch_id in sorted(known | {batch_id for batch_id in kept if batch_id}):
+        address = layout.plan(batch_id)
+        try:
+            plan = mill.store.read_table(address)
+        except (ObjectGoneError, AlteredError):
+            detail = "the plan of a batch in the ledger cannot be read"
+            yield Finding(kind="no_plan", subject=address, detail=detail, is_lost=True)
+            continue
+        if batch_id in known:
+            yield from _planned(books, batch_id, plan)
+        elif not _is_fresh(plan) and not _is_entered(mill, batch_id):
+            detail = f"the ledger does not know this plan of {len(plan)} images"
+            yield Finding(kind="no_batch_row", subject=batch_id, detail=detail, is_lost=True)
+
+
+def _planned(books: Books, batch_id: str, plan: pa.Table) -> Iterator[Finding]:
+    for row in plan.select(["image_id", "key"]).to_pylist():
+        if row["image_id"] not in books.images:
+            detail = f"planned in [{batch_id}] as image [{row['image_id']}]"
+            yield Finding(kind="no_ledger_row", subject=row["key"], detail=detail, is_lost=True)
+
+
+def _is_entered(mill: Mill, batch_id: str) -> bool:
+    """Ask the ledger once more: much may have been planned since the books were read."""
+    with mill.ledger.reading() as connection:
+        return receipts.batch(connection, batch_id) is not None
+
+
+def _is_still_held(mill: Mill, batch_id: str) -> bool:
+    with mill.ledger.reading() as connection:
+        batch = receipts.batch(connection, batch_id)
+    return batch is not None and batch["state"] == BatchState.HELD
+
+
+def _is_fresh(plan: pa.Table) -> bool:
+    """Tell whether a plan is so young that it may be on its way into the ledger."""
+    planned_at = (plan.schema.metadata or {}).get(b"planned_at")
+    if planned_at is None:
+        return False
+    age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(planned_at.decode())
+    return age < _ENTERING
+
+
+def check_decisions(mill: Mill, books: Books) -> Iterator[Finding]:
+    """What a person decided and the books do not know, and judgements that are gone."""
+    for batch in books.batches:
+        if batch["state"] != BatchState.HELD:
+            continue
+        address = layout.decision(batch["batch_id"], books.latest_verdict(batch["batch_id"]))
+        if mill.store.exists(address) and _is_still_held(mill, batch["batch_id"]):
+            detail = f"[{address}] was decided and not entered"
+            yield Finding(kind="no_decision", subject=batch["batch_id"], detail=detail)
+    kept = {key for key, _ in mill.store.list_keys("batches/")}
+    wanted = [layout.verdict(*verdict) for verdict in sorted(books.verdicts)]
+    wanted += [layout.decision(*decision) for decision in sorted(books.decisions)]
+    for address in wanted:
+        if address not in kept:
+            detail = "the ledger knows what it said; the object is gone"
+            yield Finding(kind="no_judgement", subject=address, detail=detail)
+
+
+def check_parts(mill: Mill, books: Books) -> Iterator[Finding]:
+    """What the ledger says was read, and the parts that must prove it, held against each other."""
+    proven: Counter[str] = Counter()
+    shown_images: set[str] = set()
+    for batch_id, slice_number in sorted(books.parts):
+        address = layout.part(batch_id, slice_number)
+        try:
+            part = mill.store.read_table(address)
+        except (ObjectGoneError, AlteredError):
+            detail = "the ledger says that this slice was read"
+            yield Finding(kind="no_part", subject=address, detail=detail, is_lost=True)
+            continue
+        if len(part) != books.parts[batch_id, slice_number]:
+            detail = f"it has {len(part)} rows; {books.parts[batch_id, slice_number]} were entered"
+            yield Finding(kind="altered_part", subject=address, detail=detail)
+        columns = ["page_id", "image_id", "page_number", "source_key", "image_fate", "sha256"]
+        for row in part.select(columns).to_pylist():
+            yield from _same_image(books, row, batch_id)
+            shown_images.add(row["image_id"])
+            if row["page_number"]:
+                # Other readings of a page are history; the one that counts has to be there.
+                proven[row["page_id"]] += _counts(books, row, batch_id, slice_number)
+                yield from _known_page(books, row, batch_id)
+    yield from _unproven(books, proven, shown_images)
+
+
+def _same_image(books: Books, row: Row, batch_id: str) -> Iterator[Finding]:
+    """Hold the first reading of an image against what the ledger says of it."""
+    image = books.images.get(row["image_id"])
+    if image is None or image["batch_id"] != batch_id:
+        return
+    if image["fate"] not in _BECOMES[row["image_fate"]] or image["sha256"] != row["sha256"]:
+        detail = f"read as [{row['image_fate']}], now [{image['fate']}]; or its sha256 is another"
+        yield Finding(kind="altered_image_row", subject=row["source_key"], detail=detail)
+
+
+def _counts(books: Books, row: Row, batch_id: str, slice_number: int) -> bool:
+    page = books.pages.get(row["page_id"])
+    return page is not None and (page["batch_id"], page["slice"]) == (batch_id, slice_number)
+
+
+def _known_page(books: Books, row: Row, batch_id: str) -> Iterator[Finding]:
+    image = books.images.get(row["image_id"])
+    if image and image["batch_id"] != batch_id and image["fate"] != ImageFate.DECODED:
+        return  # read again when it had left already
+    if row["page_id"] not in books.pages:
+        detail = f"page {row['page_number']} was read and is not in the ledger"
+        yield Finding(kind="no_page_row", subject=row["source_key"], detail=detail, is_lost=True)
+
+
+def _unproven(books: Books, proven: Counter[str], shown_images: set[str]) -> Iterator[Finding]:
+    for page_id, page in books.pages.items():
+        if proven[page_id] != 1:
+            image = books.images[page["image_id"]]
+            count = proven[page_id]
+            detail = f"page {page['page_number']} [{page_id}] stands in {count} part rows"
+            kind = "page_twice" if count else "no_part_row"
+            yield Finding(kind=kind, subject=image["key"], detail=detail, is_lost=not count)
+    for image_id, image in books.images.items():
+        was_read = image["slice"] is not None and image["fate"] != ImageFate.PENDING
+        if was_read and not image["page_count"] and image_id not in shown_images:
+            detail = f"[{image['fate']}], but no part row says so"
+            yield Finding(kind="no_part_row", subject=image["key"], detail=detail, is_lost=True)

@@ -1,0 +1,162 @@
+"""Holds quarantine and published datasets against the books."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scanmill import layout
+from scanmill.models import Finding, ImageFate, PageFate
+from scanmill.steps import Mill
+from scanmill.steps.auditing.books import Books, Row
+from scanmill.store import AlteredError, ObjectDeniedError, ObjectGoneError
+
+
+def check_quarantine(mill: Mill, books: Books) -> Iterator[Finding]:
+    """What was set aside must be there: the original, and what was tried."""
+    etags = dict(mill.store.list_keys("quarantine/"))
+    kept = set(etags) | {key[: key.rindex("/") + 1] for key in etags}
+    for image, reason in _set_aside(books):
+        folder = layout.quarantine(image["collection"], reason, image["image_id"])
+        wanted = ["attempts/"] + (["original"] if image["sha256"] else [])
+        for name in wanted:
+            if folder + name not in kept:
+                detail = f"quarantined as [{reason}], but [{folder}{name}] is gone"
+                yield Finding(
+                    kind="no_quarantine_object",
+                    subject=image["key"],
+                    detail=detail,
+                    is_lost=name == "original",
+                )
+            elif name == "original" and _is_altered(mill, image, folder + name, etags):
+                detail = f"[{folder}{name}] has other bytes than were quarantined"
+                subject = image["key"]
+                yield Finding(kind="altered_original", subject=subject, detail=detail, is_lost=True)
+
+
+def _is_altered(mill: Mill, image: Row, address: str, etags: Mapping[str, str]) -> bool:
+    """Tell whether a kept original has other bytes; it is only read when its etag is another.
+
+    Where etags are no hash of the bytes (encryption, multipart uploads) it is always read.
+    """
+    if etags[address] == image["etag"] or not image["sha256"]:
+        return False
+    try:
+        content = mill.store.read(address)
+    except (ObjectGoneError, ObjectDeniedError):
+        return True
+    return bool(hashlib.sha256(content).hexdigest() != image["sha256"])
+
+
+def _set_aside(books: Books) -> Iterator[tuple[Row, Any]]:
+    wanted = {
+        (row["image_id"], row["reason"])
+        for row in [*books.images.values(), *books.pages.values()]
+        if row["fate"] == ImageFate.QUARANTINED
+    }
+    for image_id, reason in sorted(wanted):
+        if image_id in books.images:
+            yield books.images[image_id], reason
+
+
+def check_snapshots(mill: Mill, books: Books) -> Iterator[Finding]:
+    """What the newest snapshot must hold, shard by shard and page by page."""
+    published = defaultdict(set)
+    for page_id, page in books.pages.items():
+        if page["fate"] == PageFate.PUBLISHED:
+            image = books.images.get(page["image_id"])
+            published[image["collection"] if image else ""].add(page_id)
+    yield from _history(mill, books)
+    yield from _unknown_snapshots(books)
+    for snapshot in books.newest_snapshots():
+        yield from _snapshot(mill, snapshot, published.pop(snapshot["collection"], set()))
+    for collection, page_ids in published.items():
+        detail = f"{len(page_ids)} pages are published, but there is no snapshot"
+        yield Finding(kind="no_snapshot", subject=collection, detail=detail, is_lost=True)
+
+
+def _history(mill: Mill, books: Books) -> Iterator[Finding]:
+    """What every snapshot was made of."""
+    by_collection: dict[str, list[Row]] = defaultdict(list)
+    for snapshot in books.snapshots:
+        by_collection[snapshot["collection"]].append(snapshot)
+    for collection, snapshots in by_collection.items():
+        folder = layout.dataset(collection)
+        listed = {key for key, _ in mill.store.list_keys(folder + "_snapshots/")}
+        kept = listed | {_without_digest(key) for key in listed}
+        for snapshot in snapshots:
+            fates = _without_digest(layout.fates(snapshot["batch_id"], ""))
+            for name in (snapshot["manifest"], fates):
+                if folder + name not in kept:
+                    detail = f"snapshot {snapshot['version']} was made of it"
+                    yield Finding(kind="no_manifest", subject=folder + name, detail=detail)
+
+
+def _unknown_snapshots(books: Books) -> Iterator[Finding]:
+    """Snapshots that the ledger forgot: a gap, or pages that were published by one."""
+    known: dict[str, set[int]] = defaultdict(set)
+    used: dict[str, set[int]] = defaultdict(set)
+    for snapshot in books.snapshots:
+        known[snapshot["collection"]].add(snapshot["version"])
+    for page in books.pages.values():
+        image = books.images.get(page["image_id"])
+        if image and page["snapshot"]:
+            used[image["collection"]].add(page["snapshot"])
+    for collection in sorted({*known, *used}):
+        newest = max(known[collection] | used[collection])
+        missing = sorted(set(range(1, newest + 1)) - known[collection])
+        if missing:
+            detail = f"the ledger does not know snapshots {missing}"
+            yield Finding(kind="no_snapshot_row", subject=collection, detail=detail)
+
+
+def _without_digest(name: str) -> str:
+    return name.rpartition("-")[0]
+
+
+def _snapshot(mill: Mill, snapshot: Row, published: set[str]) -> Iterator[Finding]:
+    folder = layout.dataset(snapshot["collection"])
+    try:
+        manifest = mill.store.read_json(folder + snapshot["manifest"])
+        pointer = mill.store.read(folder + layout.LATEST).decode(errors="replace")
+        current = mill.store.read_json(folder + pointer)
+    except (ObjectGoneError, AlteredError) as error:
+        yield Finding(kind="no_snapshot", subject=folder, detail=str(error), is_lost=True)
+        return
+    if current["version"] < manifest["version"]:
+        detail = f"LATEST names {current['version']}, {manifest['version']} was published"
+        yield Finding(kind="stale_pointer", subject=folder, detail=detail, is_lost=True)
+    rows: Counter[str] = Counter()
+    for shard in manifest["shards"]:
+        try:
+            content = mill.store.read(folder + shard["path"])
+        except ObjectGoneError:
+            detail = f"{shard['rows']} rows are gone"
+            yield Finding(
+                kind="no_shard", subject=folder + shard["path"], detail=detail, is_lost=True
+            )
+            continue
+        if hashlib.sha256(content).hexdigest() != shard["sha256"]:
+            detail = f"its {shard['rows']} rows are not those of the manifest"
+            subject = folder + shard["path"]
+            yield Finding(kind="altered_shard", subject=subject, detail=detail, is_lost=True)
+            continue
+        page_ids = pq.read_table(pa.BufferReader(content), columns=["page_id"])["page_id"]
+        rows.update(page_ids.to_pylist())
+    yield from _rows(folder, rows, published)
+
+
+def _rows(folder: str, rows: Counter[str], published: set[str]) -> Iterator[Finding]:
+    for page_id in sorted(published - set(rows)):
+        detail = f"page [{page_id}] is published, but in no shard"
+        yield Finding(kind="no_dataset_row", subject=folder, detail=detail, is_lost=True)
+    for page_id in sorted(set(rows) - published):
+        detail = f"page [{page_id}] is in a shard, but not published in the ledger"
+        yield Finding(kind="unknown_dataset_row", subject=folder, detail=detail)
+    for page_id, count in sorted(rows.items()):
+        if count > 1:
+            detail = f"page [{page_id}] stands in {count} rows"
+            yield Finding(kind="dataset_row_twice", subject=folder, detail=detail)
