@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import threading
 
 import pytest
@@ -70,6 +71,19 @@ def test_while_all_is_well_nothing_is_told(watched, clock):
     look(Watchdog(watched, clock=clock), clock, 120)
 
     assert told(watched) == []
+
+
+def test_a_supervisor_that_is_gone_is_told_of_and_so_is_its_successor(watched, clock):
+    look(Watchdog(watched, clock=clock, supervisor=os.getppid()), clock, 120)
+    assert told(watched) == []
+
+    look(Watchdog(watched, clock=clock, supervisor=os.getpid()), clock, 120)
+    assert told(watched) == ["component_away:supervisor:0"]
+    (message,) = rows_of(watched, t.OUTBOX)
+    assert "./scanmill up" in message["text"]
+
+    look(Watchdog(watched, clock=clock, supervisor=os.getppid()), clock, 120)
+    assert told(watched)[1:] == ["component_back:supervisor:0"]
 
 
 @pytest.mark.parametrize("name", WELL)

@@ -1,5 +1,6 @@
 """Commands about the local stack: demo, up, down, test, watchdog."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from scanmill.cli.showing import people, show_receipt
 from scanmill.cli.watching import watch_until_settled
 from scanmill.errors import FatalError
 from scanmill.local import home, stack
+from scanmill.local.reaper import PROGRAM_MARKER
 from scanmill.steps import Mill, auditing, receipting, watching
 
 _SAMPLES = "samples"
@@ -85,7 +87,8 @@ def _run(root: Path, command: list[str]) -> int:
 def watchdog(*, once: bool) -> int:
     """Watch the stack from outside Airflow and deliver alerts until they have arrived."""
     mill = Mill.from_settings()
-    watching.watch(mill, forever=not once)
+    supervisor = os.getppid() if PROGRAM_MARKER in os.environ else 0
+    watching.watch(mill, forever=not once, supervisor=supervisor)
     return 0
 
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import datetime as dt
+import itertools
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -28,9 +30,12 @@ PATIENCE_SECONDS = 30
 _COMPONENTS = ("scheduler", "triggerer", "dag_processor")
 
 
-def watch(mill: Mill, *, forever: bool = True) -> None:
-    """Deliver what is in the outbox, and look at everything that may die or stand still."""
-    watchdog = Watchdog(mill)
+def watch(mill: Mill, *, forever: bool = True, supervisor: int = 0) -> None:
+    """Deliver what is in the outbox, and look at everything that may die or stand still.
+
+    `supervisor` is the process that started us and restarts whatever dies; 0 where there is none.
+    """
+    watchdog = Watchdog(mill, supervisor=supervisor)
     # The watchdog itself is up sooner than what it looks at.
     next_look = time.monotonic() + (START_SECONDS if forever else 0)
     while True:
@@ -50,15 +55,24 @@ def watch(mill: Mill, *, forever: bool = True) -> None:
 class Watchdog:
     """Remembers since when a component is away; what was told of it is in the outbox."""
 
-    def __init__(self, mill: Mill, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        mill: Mill,
+        *,
+        supervisor: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._mill = mill
+        self._supervisor = supervisor
         self._clock = clock
         self._away_since: dict[str, float] = {}
 
     def look(self) -> None:
         """Look once: one message when something has been away for too long, one when it is back."""
         tell_of_old_images(self._mill)
-        for component, trouble in _components(self._mill):
+        for component, trouble in itertools.chain(
+            _supervisor(self._supervisor), _components(self._mill)
+        ):
             if not trouble:
                 self._away_since.pop(component, None)
                 self._tell_if_over(component)
@@ -81,6 +95,13 @@ class Watchdog:
             if away > back:
                 fields = dataclasses.asdict(message) | {"key": f"{message.key}:{back}"}
                 outbox.post(connection, **fields)
+
+
+def _supervisor(pid: int) -> Iterator[tuple[str, str]]:
+    """Yield our supervisor and whether it is gone: its children go on, and nobody restarts them."""
+    if pid:
+        is_gone = os.getppid() != pid
+        yield "supervisor", "Its process is gone: what dies now stays dead." if is_gone else ""
 
 
 def _components(mill: Mill) -> Iterator[tuple[str, str]]:
