@@ -111,7 +111,7 @@ def _settle_image(connection: Connection, row: Mapping[str, Any]) -> None:
             fate=row["image_fate"],
             reason=row["reason"] if is_set_aside else None,
             detail=row["detail"] if is_set_aside else None,
-            sha256=row["sha256"],
+            sha256=sa.func.coalesce(images.sha256, row["sha256"]),
             page_count=row["page_count"],
         )
     )
