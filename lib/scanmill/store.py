@@ -8,7 +8,7 @@ import dataclasses
 import datetime as dt
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import boto3
@@ -114,11 +114,11 @@ class Store:
         """Return the bytes and the etag that `swap` wants to see again."""
         return self._read(key)
 
-    def read_json(self, key: str) -> dict[str, Any]:
-        """Return the JSON object kept at this key.
+    def read_json(self, key: str, *, names: Collection[str] = ()) -> dict[str, Any]:
+        """Return the JSON object kept at this key, which must have these names.
 
         Raises as `read` does, and also:
-            AlteredError: its bytes are no JSON.
+            AlteredError: its bytes are no JSON, or a name is missing.
         """
         try:
             content = json.loads(self.read(key))
@@ -126,18 +126,21 @@ class Store:
             raise AlteredError(f"[{key}] is no JSON any more: {error}") from error
         if not isinstance(content, dict):
             raise AlteredError(f"[{key}] is no JSON object any more.")
+        _require(key, names, content)
         return content
 
-    def read_table(self, key: str) -> pa.Table:
-        """Return the Parquet table kept at this key.
+    def read_table(self, key: str, *, names: Collection[str] = ()) -> pa.Table:
+        """Return the Parquet table kept at this key, which must have these columns.
 
         Raises as `read` does, and also:
-            AlteredError: its bytes are no Parquet.
+            AlteredError: its bytes are no Parquet, or a column is missing.
         """
         try:
-            return pq.read_table(pa.BufferReader(self.read(key)))
+            table = pq.read_table(pa.BufferReader(self.read(key)))
         except pa.ArrowInvalid as error:
             raise AlteredError(f"[{key}] is no table any more: {error}") from error
+        _require(key, names, table.column_names)
+        return table
 
     def exists(self, key: str) -> bool:
         """Tell whether an object is there."""
@@ -274,6 +277,11 @@ def _listed(entry: dict[str, Any], *, is_delete_marker: bool) -> Listed:
         is_latest=entry["IsLatest"],
         is_delete_marker=is_delete_marker,
     )
+
+
+def _require(key: str, names: Collection[str], found: Collection[str]) -> None:
+    if missing := [name for name in names if name not in found]:
+        raise AlteredError(f"[{key}] has no {missing} any more.")
 
 
 def _code(error: ClientError | BotoCoreError) -> str:

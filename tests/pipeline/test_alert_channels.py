@@ -31,10 +31,13 @@ class PostOffice:
 
     def __init__(self):
         self.subjects = []
+        self.ids = []
         self.port = 0
 
     async def handle_DATA(self, _server, _session, envelope):  # noqa: N802 - aiosmtpd calls it so
-        self.subjects.append(email.message_from_bytes(envelope.content)["Subject"])
+        mail = email.message_from_bytes(envelope.content)
+        self.subjects.append(mail["Subject"])
+        self.ids.append(mail["Message-ID"])
         return "250 Kept"
 
 
@@ -105,6 +108,16 @@ def webhook_at(port):
 def post(mill, subject="A word"):
     with mill.ledger.writing() as connection:
         outbox.post(connection, key=subject, kind="test", subject=subject, text="text")
+
+
+def test_mails_of_different_alerts_never_share_an_id(new_mill, post_office):
+    mill = new_mill(**smtp_at(post_office.port))
+    for number in (1, 2):
+        post(mill, f"gate_failed:a_collection_with_a_long_name-00000{number}:pages_gate")
+
+    deliver(mill)
+
+    assert len(post_office.ids) == len(set(post_office.ids)) == 2
 
 
 def deliver_often(mill, times=3):

@@ -14,6 +14,7 @@ from drivers import delete, drop, finish_batch, forget, images_at, rows_of, run_
 from engines.scripted import blank, picture, prose, volume
 from scanmill import layout, report
 from scanmill.dataset import manifests
+from scanmill.errors import FatalError
 from scanmill.ledger import tables as t
 from scanmill.models import Reason
 from scanmill.quality import Verdict
@@ -21,6 +22,7 @@ from scanmill.quality.verdicts import Check
 from scanmill.settings import Settings
 from scanmill.steps import Mill, judging, planning
 from scanmill.steps.auditing import audit, batches
+from scanmill.steps.healing import heal
 from scanmill.steps.reprocessing import Choice, reprocess
 from scanmill.steps.reviewing import decide
 from scanmill.store import parquet_bytes
@@ -28,6 +30,7 @@ from unit.ministack_server import client_options
 
 PART, PLAN = layout.part("c-000001", 0), layout.plan("c-000001")
 LATEST = "datasets/c/_snapshots/LATEST"
+ANOTHER_TABLE = parquet_bytes(pa.table({"a": [1]}))
 FAILED = Check(
     expectation="expect_column_values_to_not_be_null",
     column="text",
@@ -382,6 +385,10 @@ DAMAGES = {
     "manifest: LATEST dropped": (without(LATEST), "no_snapshot"),
     "manifest: LATEST rotten": (rotten(LATEST), "no_snapshot"),
     "manifest: LATEST put back": (pointer_back, "stale_pointer"),
+    "manifest: empty": (lambda mill: tamper(mill, the_manifest(mill), b"{}"), "no_snapshot"),
+    "manifest: LATEST no text": (lambda mill: tamper(mill, LATEST, b"\xff\xfe"), "no_snapshot"),
+    "plan: another table": (lambda mill: tamper(mill, PLAN, ANOTHER_TABLE), "no_plan"),
+    "part: another table": (lambda mill: tamper(mill, PART, ANOTHER_TABLE), "no_part"),
     "shard: dropped": (without(the_shard), "no_shard"),
     "shard: rotten": (rotten(the_shard), "altered_shard"),
     "shard: row doubled": (
@@ -406,6 +413,23 @@ def test_damage_is_named(eventful, before, tmp_path, name):
         findings = audit(eventful)
 
     assert kind in {finding.kind for finding in findings}, findings
+
+
+@pytest.mark.parametrize("name", [name for name in DAMAGES if not name.startswith("landing")])
+def test_damage_is_mended_or_told_of_once(eventful, before, tmp_path, name):
+    damage, _ = DAMAGES[name]
+
+    with undone(eventful, before, tmp_path):
+        damage(eventful)
+        audit(eventful)
+        for _ in range(2):
+            with contextlib.suppress(FatalError):
+                heal(eventful)
+        left = audit(eventful)
+        told = rows_of(eventful, t.OUTBOX)
+
+    kinds = [message["kind"] for message in told if message["kind"] == "books_do_not_balance"]
+    assert len(kinds) == bool(left), left
 
 
 def test_what_is_planned_and_not_read_yet_is_no_damage(eventful, before, tmp_path):

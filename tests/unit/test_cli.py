@@ -61,6 +61,7 @@ def is_one_line(text):
         ["status", "--nonsense"],
         ["review"],
         ["review", "books-000001"],
+        ["review", "books-000001", "--release", "--discard", "--because", "both"],
         ["reprocess", "--psm", "99"],
         ["wait", "--timeout", "soon"],
         ["drop", "no/such/file.png"],

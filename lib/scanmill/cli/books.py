@@ -88,15 +88,15 @@ def rebuild() -> int:
 
 @click.command()
 @click.argument("batch_id", metavar="BATCH")
-@click.option("--release", "verb", flag_value="release", help="Publish it after all.")
-@click.option("--discard", "verb", flag_value="discard", help="Leave it out for good.")
+@click.option("--release", is_flag=True, help="Publish it after all.")
+@click.option("--discard", is_flag=True, help="Leave it out for good.")
 @click.option("--because", default="", help="Why; it stands in the books.")
-def review(batch_id: str, *, verb: str | None, because: str) -> int:
+def review(batch_id: str, *, release: bool, discard: bool, because: str) -> int:
     """Decide on a batch that a gate holds."""
-    if verb not in {"release", "discard"}:
-        raise click.UsageError("Say what to do: --release or --discard.")
+    if release == discard:
+        raise click.UsageError("Say what to do: either --release or --discard.")
     mill = open_mill()
-    decided: reviewing.Verb = "release" if verb == "release" else "discard"
+    decided: reviewing.Verb = "release" if release else "discard"
     reviewing.decide(mill, batch_id, verb=decided, because=because, decided_by=getpass.getuser())
     if decided == "discard":
         people.print(f"Batch {batch_id} is discarded; its pages are withdrawn.")

@@ -35,8 +35,11 @@ def read_metadata(key: str, content: bytes) -> dict[str, Note]:
         rows = _jsonl(text) if key.endswith(".jsonl") else _csv(text)
         folder = key.rpartition("/")[0]
         return {_name(f"{folder}/{_path(row['file_name'])}"): _note(row) for row in rows}
+    except UnicodeDecodeError as error:  # its repr would quote the whole file
+        detail = f"is not UTF-8: byte {error.start} cannot be read. Save it as UTF-8."
+        raise PageError(Reason.BAD_METADATA, detail) from error
     except (ValueError, csv.Error, KeyError, TypeError, RecursionError) as error:
-        detail = f"needs a column [file_name], and rows of text: {error!r}"
+        detail = f"needs a column [file_name], and rows of text: {repr(error)[:200]}"
         raise PageError(Reason.BAD_METADATA, detail) from error
 
 

@@ -92,8 +92,13 @@ def read_latest(store: Store, collection: str) -> tuple[Manifest | None, str, st
         path, etag = store.read_tagged(folder + layout.LATEST)
     except ObjectGoneError:
         return None, "", None
-    name = path.decode()
-    return Manifest.from_json(store.read_json(folder + name)), name, etag
+    name = path.decode(errors="replace")
+    return Manifest.from_json(_load(store, folder + name)), name, etag
+
+
+def _load(store: Store, address: str) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(Manifest)]
+    return store.read_json(address, names=[*names, "schema_version"])
 
 
 def history(store: Store, collection: str) -> Iterator[tuple[str, Manifest]]:
@@ -108,7 +113,7 @@ def history(store: Store, collection: str) -> Iterator[tuple[str, Manifest]]:
         if manifest.parent is None:
             return
         path = manifest.parent
-        manifest = Manifest.from_json(store.read_json(folder + path))
+        manifest = Manifest.from_json(_load(store, folder + path))
 
 
 def publish(store: Store, manifest: Manifest, *, etag: str | None) -> str:

@@ -121,11 +121,17 @@ def _has_notification(store: Store) -> bool:
         (
             queue["QueueArn"],
             tuple(sorted(queue["Events"])),
-            [rule["Value"] for rule in queue["Filter"]["Key"]["FilterRules"]],
+            [rule["Value"] for rule in _rules(queue)],
         )
         for queue in answer.get("QueueConfigurations", [])
     ]
     return found == ([(_queue_arn(store), EVENTS, [layout.LANDING])] if store.queue_url else [])
+
+
+def _rules(queue: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the rules of a notification; one that somebody set by hand may have none."""
+    rules: list[dict[str, str]] = queue.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+    return rules
 
 
 def _put_notification(store: Store) -> None:

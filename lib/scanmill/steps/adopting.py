@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from scanmill import layout
+from scanmill import layout, schema
 from scanmill.dataset import duplicates
 from scanmill.ledger import books, receipts
 from scanmill.steps import Mill
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def adopt_plan(mill: Mill, batch_id: str) -> bool:
     """Enter a plan that is in the bucket; return whether there is one."""
     try:
-        plan = mill.store.read_table(layout.plan(batch_id))
+        plan = mill.store.read_table(layout.plan(batch_id), names=schema.PLAN.names)
     except ObjectGoneError:
         return False
     with mill.ledger.writing() as connection:
@@ -28,7 +28,7 @@ def adopt_plan(mill: Mill, batch_id: str) -> bool:
 def adopt_part(mill: Mill, batch_id: str, slice_number: int) -> bool:
     """Enter the part of a slice that is in the bucket; return whether there is one."""
     try:
-        part = mill.store.read_table(layout.part(batch_id, slice_number))
+        part = mill.store.read_table(layout.part(batch_id, slice_number), names=schema.PAGES.names)
     except ObjectGoneError:
         return False
     enter_part(mill, batch_id, slice_number, part)
@@ -107,12 +107,13 @@ def adopt_snapshots(mill: Mill, collection: str, *, since: int) -> None:
     """Enter the snapshots of a dataset that are younger than `since`, oldest first."""
     folder = layout.dataset(collection)
     try:
-        name = mill.store.read(folder + layout.LATEST).decode()
+        name = mill.store.read(folder + layout.LATEST).decode(errors="replace")
     except ObjectGoneError:
         return
     manifests = []
+    manifest_names = ("version", "parent", "batch_id", "rows", "fates")
     while name:
-        manifest = mill.store.read_json(folder + name)
+        manifest = mill.store.read_json(folder + name, names=manifest_names)
         if manifest["version"] <= since:
             break
         manifests.append(manifest | {"name": name})

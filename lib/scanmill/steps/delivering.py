@@ -2,6 +2,7 @@
 
 import email.message
 import email.utils
+import hashlib
 import http.client
 import json
 import logging
@@ -89,7 +90,7 @@ def _send_mail(settings: Settings, message: sa.RowMapping) -> None:
     mail["To"] = settings.alert_to
     mail["Date"] = email.utils.format_datetime(message["created_at"])
     # The same message that is sent twice has one id, by which mail programs show it once.
-    mail["Message-ID"] = f"<{message['key'].encode().hex()[:60]}@scanmill>"
+    mail["Message-ID"] = f"<{hashlib.sha256(message['key'].encode()).hexdigest()}@scanmill>"
     mail.set_content(message["text"])
     is_plain = bool(extra.get("disable_ssl"))
     connect = smtplib.SMTP if is_plain else smtplib.SMTP_SSL

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
@@ -17,7 +17,7 @@ from scanmill.steps import Mill
 from scanmill.steps.auditing import audit
 from scanmill.steps.building import catch_up, write_card
 from scanmill.steps.rebuilding import rebuild
-from scanmill.store import ObjectGoneError
+from scanmill.store import AlteredError, ObjectGoneError
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ def heal(mill: Mill) -> int:
     with mill.ledger.reading() as connection:
         latest = receipts.latest_audit(connection)
     before = [Finding(**finding) for finding in latest["findings"]] if latest else audit(mill)
-    _finish_publishing(mill)
-    if not before:
+    is_mended = _mend(mill, _finish_publishing)
+    if is_mended and not before:
         return 0
-    rebuild(mill)
+    _mend(mill, rebuild)
     left = audit(mill)
     if left:
         tell(mill, left)
@@ -45,17 +45,36 @@ def heal(mill: Mill) -> int:
     return len(before)
 
 
+def _mend(mill: Mill, work: Callable[[Mill], object]) -> bool:
+    """Do a part of the mending; damaged objects end it, and the audit that follows names them."""
+    try:
+        work(mill)
+    except (AlteredError, ObjectGoneError) as error:
+        log.warning("mending broke off: %s", inert(str(error), limit=300))
+        return False
+    return True
+
+
 def _put_pointer_back(mill: Mill, collection: str) -> None:
     """Let `LATEST` name the newest snapshot that was published, if it is gone or names an older."""
     with mill.ledger.reading() as connection:
         known = {row["collection"]: row for row in receipts.latest_snapshots(connection)}
     newest = known.get(collection)
-    manifest, _, etag = manifests.read_latest(mill.store, collection)
-    if newest is None or (manifest.version if manifest else 0) >= newest["version"]:
+    if newest is None:
         return
-    log.warning("collection=%s snapshot=%d is current again", collection, newest["version"])
     address = layout.dataset(collection) + layout.LATEST
-    mill.store.swap(address, newest["manifest"].encode(), etag=etag)
+    version, etag = 0, None
+    try:
+        pointer, etag = mill.store.read_tagged(address)
+        if pointer == newest["manifest"].encode():
+            return
+        named, _, _ = manifests.read_latest(mill.store, collection)
+        version = named.version if named else 0
+    except (AlteredError, ObjectGoneError):
+        log.warning("collection=%s names no snapshot that there is", collection)
+    if version < newest["version"]:
+        log.warning("collection=%s snapshot=%d is current again", collection, newest["version"])
+        mill.store.swap(address, newest["manifest"].encode(), etag=etag)
 
 
 def tell(mill: Mill, findings: Sequence[Finding]) -> None:

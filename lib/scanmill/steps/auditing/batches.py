@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from scanmill import layout
+from scanmill import layout, schema
 from scanmill.ledger import receipts
 from scanmill.models import BatchState, Finding, ImageFate
 from scanmill.steps import Mill
@@ -55,7 +55,7 @@ def check_plans(mill: Mill, books: Books) -> Iterator[Finding]:
     for batch_id in sorted(known | {batch_id for batch_id in kept if batch_id}):
         address = layout.plan(batch_id)
         try:
-            plan = mill.store.read_table(address)
+            plan = mill.store.read_table(address, names=schema.PLAN.names)
         except (ObjectGoneError, AlteredError):
             detail = "the plan of a batch in the ledger cannot be read"
             yield Finding(kind="no_plan", subject=address, detail=detail, is_lost=True)
@@ -120,7 +120,7 @@ def check_parts(mill: Mill, books: Books) -> Iterator[Finding]:
     for batch_id, slice_number in sorted(books.parts):
         address = layout.part(batch_id, slice_number)
         try:
-            part = mill.store.read_table(address)
+            part = mill.store.read_table(address, names=schema.PAGES.names)
         except (ObjectGoneError, AlteredError):
             detail = "the ledger says that this slice was read"
             yield Finding(kind="no_part", subject=address, detail=detail, is_lost=True)

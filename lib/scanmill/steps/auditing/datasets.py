@@ -14,6 +14,8 @@ from scanmill.steps import Mill
 from scanmill.steps.auditing.books import Books, Row
 from scanmill.store import AlteredError, ObjectDeniedError, ObjectGoneError
 
+_MANIFEST = ("version", "shards")
+
 
 def check_quarantine(mill: Mill, books: Books) -> Iterator[Finding]:
     """What was set aside must be there: the original, and what was tried."""
@@ -120,9 +122,9 @@ def _without_digest(name: str) -> str:
 def _snapshot(mill: Mill, snapshot: Row, published: set[str]) -> Iterator[Finding]:
     folder = layout.dataset(snapshot["collection"])
     try:
-        manifest = mill.store.read_json(folder + snapshot["manifest"])
+        manifest = mill.store.read_json(folder + snapshot["manifest"], names=_MANIFEST)
         pointer = mill.store.read(folder + layout.LATEST).decode(errors="replace")
-        current = mill.store.read_json(folder + pointer)
+        current = mill.store.read_json(folder + pointer, names=_MANIFEST)
     except (ObjectGoneError, AlteredError) as error:
         yield Finding(kind="no_snapshot", subject=folder, detail=str(error), is_lost=True)
         return
