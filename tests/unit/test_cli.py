@@ -65,6 +65,9 @@ def is_one_line(text):
         ["reprocess", "--psm", "99"],
         ["wait", "--timeout", "soon"],
         ["drop", "no/such/file.png"],
+        ["drop", 300 * "x" + ".png"],
+        ["trace", "caf\udce9.png"],
+        ["review", "caf\udce9", "--discard", "--because", "bad"],
         ["trace"],
     ],
 )
@@ -374,9 +377,33 @@ def test_a_name_that_no_key_can_have_is_named_and_harms_no_other(run, installed,
     code, _, err = run("drop", folder)
 
     assert code == 2
-    assert "1 of 3 files" in err
+    assert "1 of 3 entries" in err
     assert "UTF-8" in err
     assert keys(installed) == ["landing/scans/a/1.png", "landing/scans/b/1.png"]
+
+
+def test_linked_folders_are_uploaded_and_dead_links_are_named(run, installed, folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "2.png").write_bytes(b"scan")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "back").symlink_to(folder)
+    (folder / "nowhere.png").symlink_to(tmp_path / "nothing")
+
+    code, _, err = run("drop", folder)
+
+    assert code == 2
+    assert "2 of 5 entries" in err
+    assert "landing/scans/linked/2.png" in keys(installed)
+    assert len(keys(installed)) == 3
+
+
+def test_a_folder_without_a_file_is_wrong_usage(run, installed, tmp_path):
+    (tmp_path / "empty").mkdir()
+
+    code, _, err = run("drop", tmp_path / "empty")
+
+    assert code == 2
+    assert "no file" in err
 
 
 # --- doctor --------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ PORTS = {name: 21_000 + number for number, name in enumerate(stack.PORTS)}
 
 
 @pytest.fixture
-def some_home(tmp_path):
+def some_home(tmp_path, monkeypatch):
+    monkeypatch.setattr(stack, "_handed_out", {})  # of another test's stack, in this process
     folder = Home(tmp_path / "a home")
     folder.make()
     return folder
@@ -141,6 +142,31 @@ def test_what_the_caller_set_wins_and_is_remembered(some_home, monkeypatch):
     assert stack.environment()["SCANMILL_SWEEP_SECONDS"] == "7"
     monkeypatch.setenv("SCANMILL_SWEEP_SECONDS", "9")
     assert stack.environment()["SCANMILL_SWEEP_SECONDS"] == "9"
+
+
+def test_what_was_set_for_one_start_holds_for_the_next(some_home, monkeypatch):
+    monkeypatch.setenv("SCANMILL_SWEEP_SECONDS", "7")
+    stack._remember(some_home)
+    monkeypatch.delenv("SCANMILL_SWEEP_SECONDS")
+    monkeypatch.setenv("SCANMILL_AUDIT_SECONDS", "9")
+
+    remembered, variables = stack._remember(some_home)
+
+    assert remembered.settings == {"SCANMILL_SWEEP_SECONDS": "7", "SCANMILL_AUDIT_SECONDS": "9"}
+    assert variables["SCANMILL_SWEEP_SECONDS"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SCANMILL_SWEEP_SECOND", "5"), ("SCANMILL_SWEEP_SECONDS", "soon")]
+)
+def test_a_setting_that_cannot_be_meant_stops_the_start(some_home, monkeypatch, name, value):
+    monkeypatch.setenv("SCANMILL_HOME", str(some_home.root))
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(FatalError, match="SWEEP_SECOND"):
+        stack.up(print)
+
+    assert not some_home.stack_file.exists()
 
 
 def test_what_the_stack_itself_gave_is_no_choice(some_home, monkeypatch):

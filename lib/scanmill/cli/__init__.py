@@ -5,6 +5,7 @@ Exit codes: 0 done and balanced; 1 something is wrong and named; 2 wrong usage.
 
 import logging
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -30,6 +31,7 @@ def main() -> None:
     """Run the command line; whatever goes wrong is one line with its remedy, never a traceback."""
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     try:
+        _refuse_other_encodings(sys.argv[1:])
         code = scanmill.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as help_wanted:
         click.echo(help_wanted.format_message(), err=True)
@@ -44,10 +46,22 @@ def main() -> None:
     except ScanmillError as error:
         _say(str(error))
         code = WRONG
+    except OSError as error:  # of a file or folder that somebody named, or of the disk
+        _say(f"[{error.filename or 'a file'}] cannot be used: {error.strerror or error}.")
+        code = WRONG
     except click.Abort:
         _say("Stopped. Everything begun goes on or heals by itself; see: ./scanmill status")
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_other_encodings(arguments: Sequence[str]) -> None:
+    """Refuse what no key, batch or path of ours can be called."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"[{argument}] is not UTF-8, as S3 keys must be.") from error
 
 
 def _say(message: str) -> None:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,17 +30,18 @@ _MULTIPART_BYTES = 100_000_000  # below this the etag is the MD5 of the bytes
 @click.option("--again", is_flag=True, help="Upload also what is there already, as a new version.")
 def drop(paths: Sequence[Path], *, collection: str | None, again: bool) -> int:
     """Upload files or folders; the folders inside become labels."""
-    files = list(_files(paths, collection))
+    troubles: list[str] = []
+    files = list(_files(paths, collection, troubles))
     _refuse_collisions(files)
-    good = [(path, key) for path, key in files if _is_utf8(key)]
-    upload(open_mill(), good, again=again)
-    bad = [path for path, key in files if not _is_utf8(key)]
-    if bad:
-        shown = bad[0].as_posix().encode(errors="replace").decode()
+    if files:
+        upload(open_mill(), files, again=again)
+    if troubles:
         raise UsageError(
-            f"{len(bad)} of {len(files)} files were not uploaded, first [{shown}]: their names are "
-            "not UTF-8, as S3 keys must be. Rename them and drop the folder again."
+            f"{len(troubles)} of {len(files) + len(troubles)} entries were not uploaded, first "
+            f"{troubles[0]}. Mend it and drop the folder again."
         )
+    if not files:
+        raise UsageError(f"There is no file in [{paths[0]}].")
     return 0
 
 
@@ -78,19 +80,65 @@ def _in_order(files: Sequence[tuple[Path, str]]) -> tuple[list[tuple[Path, str]]
     return metadata, [(path, key) for path, key in files if not layout.is_metadata(key)]
 
 
-def _files(paths: Sequence[Path], collection: str | None) -> Iterator[tuple[Path, str]]:
-    """Yield (file, key): a folder's files keep their place in it, and the folder names the rest."""
+def _files(
+    paths: Sequence[Path], collection: str | None, troubles: list[str]
+) -> Iterator[tuple[Path, str]]:
+    """Yield (file, key): a folder's files keep their place in it, and the folder names the rest.
+
+    Whatever cannot be uploaded is noted in `troubles`.
+    """
     for path in paths:
-        if not path.exists():
-            raise UsageError(f"There is no file or folder [{path}].")
+        _require(path)
         root = path.resolve()
         folder = root if root.is_dir() else root.parent
         name = collection or folder.name
         if "/" in name or not name:
             raise UsageError(f"[{name}] is no name of a collection. Give one: --collection NAME")
-        for file in sorted(root.rglob("*")) if root.is_dir() else [root]:
-            if file.is_file():
-                yield file, f"{layout.LANDING}{name}/{file.relative_to(folder).as_posix()}"
+        for file in _below(root, troubles) if root.is_dir() else [root]:
+            key = f"{layout.LANDING}{name}/{file.relative_to(folder).as_posix()}"
+            if trouble := _trouble(file, key):
+                troubles.append(f"[{_shown(file)}]: {trouble}")
+            else:
+                yield file, key
+
+
+def _require(path: Path) -> None:
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no file or folder [{path}].") from error
+    except OSError as error:  # a name too long, or a folder above it that is closed to us
+        raise UsageError(f"[{path}] cannot be looked at: {error.strerror}.") from error
+
+
+def _below(root: Path, troubles: list[str]) -> Iterator[Path]:
+    """Yield every entry below a folder that is none, by name; folders that are linked count too."""
+
+    def note(error: OSError) -> None:
+        troubles.append(f"[{_shown(Path(error.filename))}]: {error.strerror}")
+
+    for place, folders, names in os.walk(root, onerror=note, followlinks=True):
+        here = Path(place)
+        above = {here.resolve(), *here.resolve().parents}
+        for name in sorted(folders):
+            if (here / name).resolve() in above:
+                troubles.append(f"[{_shown(here / name)}]: it links to a folder that it is in")
+                folders.remove(name)
+        folders.sort()
+        yield from (here / name for name in sorted(names))
+
+
+def _trouble(file: Path, key: str) -> str:
+    """Say why a file cannot be uploaded; empty when it can."""
+    if not _is_utf8(key):
+        return "its name is not UTF-8, as S3 keys must be"
+    if not file.is_file():
+        return "it is no file: perhaps a link to nowhere"
+    return "" if os.access(file, os.R_OK) else "we may not read it"
+
+
+def _shown(path: Path) -> str:
+    return path.as_posix().encode(errors="replace").decode()
 
 
 def _refuse_collisions(files: Sequence[tuple[Path, str]]) -> None:

@@ -22,6 +22,7 @@ from scanmill.local.home import Home, Stack
 from scanmill.local.program import STORE
 from scanmill.local.provision import Store, provision
 from scanmill.local.reaper import PROGRAM_MARKER, reap
+from scanmill.settings import Settings
 
 Report = Callable[[str], None]
 
@@ -50,7 +51,12 @@ class Addresses:
 
 
 def up(report: Report) -> Addresses:
-    """Start whatever of the stack is not running, and return when all of it is well."""
+    """Start whatever of the stack is not running, and return when all of it is well.
+
+    Raises:
+        FatalError: a setting is wrong, or something does not come up; says what to look at.
+    """
+    Settings.load()  # a wrong one would let every DAG fail, behind a stack that looks well
     home = homes.locate()
     home.make()
     with _only_one(home, report):
@@ -151,7 +157,7 @@ def _remember(home: Home) -> tuple[Stack, dict[str, str]]:
         shutil.rmtree(last.scratch, ignore_errors=True)
     stack = Stack(
         ports=ports.choose(PORTS, last.ports if last else {}),
-        settings=_asked(defaults),
+        settings={**(last.settings if last else {}), **_asked(defaults)},
         scratch=str(supervisor.make_scratch(home)),
     )
     variables = environments.build(home, stack, secrets)
