@@ -151,3 +151,17 @@ def test_images_that_wait_too_long_are_told_of_once(new_mill, clock):
     look(Watchdog(mill, clock=clock), clock, 60)
 
     assert [key.split(":")[0] for key in told(mill)] == ["images_pending"]
+
+
+def test_images_that_nobody_plans_are_told_of_once(new_mill, clock):
+    mill = new_mill(pending_alert_seconds=0)
+    watchdog = Watchdog(mill, clock=clock)
+    look(watchdog, clock, 60)
+    assert told(mill) == []
+    drop(mill, "c/1.png", picture(prose(1)))
+
+    look(watchdog, clock, 180)
+
+    (message,) = rows_of(mill, t.OUTBOX)
+    assert message["kind"] == "images_pending"
+    assert "no batch yet" in message["text"]

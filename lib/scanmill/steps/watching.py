@@ -18,14 +18,18 @@ from scanmill.ledger import tables as t
 from scanmill.models import ImageFate
 from scanmill.steps import Mill
 from scanmill.steps.delivering import deliver
+from scanmill.steps.planning import list_unseen
 
 log = logging.getLogger(__name__)
 
 DELIVER_SECONDS = 3
 LOOK_SECONDS = 15
 START_SECONDS = 60
+LISTING_SECONDS = 60
 PATIENCE_SECONDS = 30
 """What is away for a shorter time is being started again, and nobody needs to know."""
+
+_LISTING_SHARE = 20  # one part of listing, nineteen of rest
 
 _COMPONENTS = ("scheduler", "triggerer", "dag_processor")
 
@@ -66,10 +70,18 @@ class Watchdog:
         self._supervisor = supervisor
         self._clock = clock
         self._away_since: dict[str, float] = {}
+        self._unplanned = 0
+        self._next_listing = clock()
 
     def look(self) -> None:
         """Look once: one message when something has been away for too long, one when it is back."""
-        tell_of_old_images(self._mill)
+        if self._clock() >= self._next_listing:
+            began = time.monotonic()
+            self._unplanned = _old_unplanned(self._mill)
+            # Listing a large bucket takes long: it must not keep a core busy.
+            pause = max(LISTING_SECONDS, _LISTING_SHARE * (time.monotonic() - began))
+            self._next_listing = self._clock() + pause
+        tell_of_old_images(self._mill, unplanned=self._unplanned)
         for component, trouble in itertools.chain(
             _supervisor(self._supervisor), _components(self._mill)
         ):
@@ -125,7 +137,17 @@ def _components(mill: Mill) -> Iterator[tuple[str, str]]:
         yield name, "" if state == "healthy" else f"Airflow calls it [{state}]"
 
 
-def tell_of_old_images(mill: Mill) -> None:
+def _old_unplanned(mill: Mill) -> int:
+    """Return how many images landed long ago and were never planned: every DAG may be paused."""
+    oldest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=mill.settings.pending_alert_seconds)
+    try:
+        return sum(one.image.modified_at < oldest for one in list_unseen(mill))
+    except ScanmillError as error:  # the store is away: told of as a component
+        log.warning("landing could not be listed: %s", error)
+        return 0
+
+
+def tell_of_old_images(mill: Mill, *, unplanned: int = 0) -> None:
     """Enter one alert when images have been pending for longer than the settings allow."""
     age = dt.timedelta(seconds=mill.settings.pending_alert_seconds)
     images = t.IMAGES.c
@@ -134,10 +156,13 @@ def tell_of_old_images(mill: Mill) -> None:
     )
     with mill.ledger.reading() as connection:
         waiting = connection.execute(query.group_by(images.batch_id)).all()
-    if not waiting:
+    batches = {batch_id: count for batch_id, count in waiting}  # noqa: C416 - rows, no pairs
+    if unplanned:
+        batches["no batch yet: are the DAGs paused?"] = unplanned
+    if not batches:
         return
     message = alerts.images_pending(
-        batches={batch_id: count for batch_id, count in waiting},  # noqa: C416 - rows, no pairs
+        batches=batches,
         seconds=mill.settings.pending_alert_seconds,
     )
     # While it lasts it is one event a day, whichever batches it is about.
