@@ -39,11 +39,10 @@ def plan_again(params=None, dag_run=None, outlet_events=None) -> int:
     from scanmill.steps import Mill, planning, reprocessing
 
     mill = Mill.from_settings()
-    asked = {"ocr_psm": params["psm"], "ocr_languages": params["lang"] or None}
     planned = reprocessing.reprocess(
         mill,
         reprocessing.Choice(**{name: params[name] for name in ("reason", "key", "batch")}),
-        settings={name: value for name, value in asked.items() if value is not None},
+        settings={"ocr_psm": params["psm"], "ocr_languages": params["lang"]},
         asked_by=dag_run.triggering_user_name or "airflow",
         because=params["because"],
     )

@@ -6,6 +6,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from xdist.scheduler import LoadScopeScheduling
+
 _AIRFLOW_HOME = tempfile.mkdtemp(prefix="scanmill-airflow-")
 atexit.register(shutil.rmtree, _AIRFLOW_HOME, ignore_errors=True)
 for _name in [name for name in os.environ if name.startswith(("SCANMILL_", "AWS_", "AIRFLOW_"))]:
@@ -15,18 +17,19 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["HF_HOME"] = str(Path(_AIRFLOW_HOME) / "hf")  # before anything imports datasets
 os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 
+# E402 from here on: the environment above has to stand before anything else is imported.
 import itertools  # noqa: E402
 
 import boto3  # noqa: E402
 import pytest  # noqa: E402
-from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
+from drivers import point_at  # noqa: E402
 from scanmill import report  # noqa: E402
 from scanmill.ledger import Ledger  # noqa: E402
 from scanmill.quality import runner  # noqa: E402
 from scanmill.settings import Settings  # noqa: E402
 from scanmill.steps import Mill  # noqa: E402
-from unit.ministack_server import client_options, running_ministack  # noqa: E402
+from unit.ministack_server import running_ministack  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 EXPECTATIONS = ROOT / "expectations"
@@ -72,12 +75,7 @@ def empty_ledger(tmp_path_factory):
 @pytest.fixture
 def aws(endpoint, monkeypatch):
     """The store, as the AWS environment names it."""
-    options = client_options(endpoint)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", options["aws_access_key_id"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", options["aws_secret_access_key"])
-    monkeypatch.setenv("AWS_REGION", options["region_name"])
-    monkeypatch.setenv("AWS_DEFAULT_REGION", options["region_name"])
+    point_at(endpoint, monkeypatch)
     return endpoint
 
 

@@ -6,19 +6,32 @@ import threading
 
 import sqlalchemy as sa
 
-from engines.scripted import ScriptedEngine
+from engines.scripted import ScriptedEngine, blank, picture, prose, volume
 from scanmill import layout
 from scanmill.dataset import manifests
 from scanmill.errors import GateFailed
 from scanmill.ledger import Ledger, receipts
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState
+from scanmill.quality import Verdict
+from scanmill.quality.verdicts import Check
 from scanmill.steps import building, judging, planning, recognizing
 from scanmill.steps.auditing import audit
 from scanmill.steps.receipting import is_balanced, receipt
 from scanmill.store import Store
+from unit.ministack_server import client_options
 
 ENGINE = ScriptedEngine()
+
+
+def point_at(endpoint, monkeypatch):
+    """Name the store in the AWS environment."""
+    options = client_options(endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", options["aws_access_key_id"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", options["aws_secret_access_key"])
+    monkeypatch.setenv("AWS_REGION", options["region_name"])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", options["region_name"])
 
 
 # --- uploads -------------------------------------------------------------------------------------
@@ -68,6 +81,45 @@ def run_pipeline(mill, engine=ENGINE):
         if state(mill, batch_id) != BatchState.HELD:
             finish_batch(mill, batch_id, engine)
     return planned
+
+
+def stubbed_judge(*, is_held=lambda _run_name, _gate: False):
+    """Return a judge that costs nothing: it lets every batch pass but those that are to be held."""
+
+    def judge(_table, *, gate, docs_dir, run_name, **_):
+        (docs_dir / "index.html").write_text("<p>Data Docs</p>")
+        checks = (_FAILED,) if is_held(run_name, gate) else ()
+        return Verdict(gate=gate, suite="stub", suite_sha256="0" * 64, checks=checks)
+
+    return judge
+
+
+_FAILED = Check(
+    expectation="expect_column_values_to_not_be_null",
+    column="text",
+    what="rows",
+    why="for a test",
+    severity="critical",
+    success=False,
+    raised=False,
+    is_judged=True,
+    observed="100 %",
+    limit="none",
+    failing_count=1,
+    failing_ids=(),
+)
+
+
+def drop_every_kind(mill):
+    """Upload to one collection every kind of file that there is, but none to be judged badly."""
+    drop(mill, "c/x/a.png", picture(prose(1)))
+    drop(mill, "c/x/a copy.png", picture(prose(1)))
+    drop(mill, "c/x/old.png", picture(prose(2)))
+    drop(mill, "c/x/blank.png", blank())
+    drop(mill, "c/x/book.tif", volume(prose(3), prose(4)))
+    drop(mill, "c/x/broken.png", b"no image")
+    drop(mill, "c/x/.keep", b"")
+    drop(mill, "c/metadata.csv", b"file_name,label\nx/a.png,y\n")
 
 
 # --- the books -----------------------------------------------------------------------------------

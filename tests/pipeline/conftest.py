@@ -2,8 +2,8 @@
 
 import pytest
 
+from drivers import stubbed_judge
 from scanmill import report
-from scanmill.quality import Verdict
 from scanmill.steps import judging
 
 
@@ -15,10 +15,5 @@ def _without_decoration(plain_reports):
 @pytest.fixture
 def open_gates(monkeypatch):
     """Let every batch pass at no cost: what gates do is the business of test_gate."""
-
-    def judge(_table, *, gate, docs_dir, **_):
-        (docs_dir / "index.html").write_text("<p>Data Docs</p>")
-        return Verdict(gate=gate, suite="open", suite_sha256="0" * 64, checks=())
-
-    monkeypatch.setattr(judging, "judge", judge)
+    monkeypatch.setattr(judging, "judge", stubbed_judge())
     monkeypatch.setattr(report, "MOST_WORST_PAGES", 0)  # each picture starts a decoder

@@ -10,15 +10,25 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from drivers import delete, drop, finish_batch, forget, images_at, rows_of, run_pipeline, tamper
-from engines.scripted import blank, picture, prose, volume
+from drivers import (
+    delete,
+    drop,
+    drop_every_kind,
+    finish_batch,
+    forget,
+    images_at,
+    point_at,
+    rows_of,
+    run_pipeline,
+    stubbed_judge,
+    tamper,
+)
+from engines.scripted import picture, prose
 from scanmill import layout, report
 from scanmill.dataset import manifests
 from scanmill.errors import FatalError
 from scanmill.ledger import tables as t
 from scanmill.models import Reason
-from scanmill.quality import Verdict
-from scanmill.quality.verdicts import Check
 from scanmill.settings import Settings
 from scanmill.steps import Mill, judging, planning
 from scanmill.steps.auditing import audit, batches
@@ -26,46 +36,18 @@ from scanmill.steps.healing import heal
 from scanmill.steps.reprocessing import Choice, reprocess
 from scanmill.steps.reviewing import decide
 from scanmill.store import parquet_bytes
-from unit.ministack_server import client_options
 
 PART, PLAN = layout.part("c-000001", 0), layout.plan("c-000001")
 LATEST = "datasets/c/_snapshots/LATEST"
 ANOTHER_TABLE = parquet_bytes(pa.table({"a": [1]}))
-FAILED = Check(
-    expectation="expect_column_values_to_not_be_null",
-    column="text",
-    what="rows",
-    why="for a test",
-    severity="critical",
-    success=False,
-    raised=False,
-    is_judged=True,
-    observed="100 %",
-    limit="none",
-    failing_count=1,
-    failing_ids=(),
-)
-
-
-def judge(_table, *, gate, docs_dir, run_name, **_):
-    """Hold what is in a collection named so; let everything else pass."""
-    (docs_dir / "index.html").write_text("<p>Data Docs</p>")
-    is_good = run_name.startswith("c-") or gate != Reason.PAGES_GATE
-    checks = () if is_good else (FAILED,)
-    return Verdict(gate=gate, suite="test", suite_sha256="0" * 64, checks=checks)
 
 
 @pytest.fixture(scope="module")
 def eventful(endpoint, empty_ledger, tmp_path_factory):
     """A mill with every kind of batch, image and page; each test leaves it as it was."""
-    options = client_options(endpoint)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", endpoint)
-        patch.setenv("AWS_ACCESS_KEY_ID", options["aws_access_key_id"])
-        patch.setenv("AWS_SECRET_ACCESS_KEY", options["aws_secret_access_key"])
-        patch.setenv("AWS_REGION", options["region_name"])
-        patch.setenv("AWS_DEFAULT_REGION", options["region_name"])
-        patch.setattr(judging, "judge", judge)
+        point_at(endpoint, patch)
+        patch.setattr(judging, "judge", stubbed_judge(is_held=is_held))
         patch.setattr(report, "MOST_WORST_PAGES", 0)
         patch.setattr(batches, "_ENTERING", dt.timedelta(0))
         s3 = boto3.client("s3")
@@ -85,14 +67,13 @@ def eventful(endpoint, empty_ledger, tmp_path_factory):
         yield mill
 
 
+def is_held(run_name, gate):
+    """Hold what is in a collection named so."""
+    return gate == Reason.PAGES_GATE and not run_name.startswith("c-")
+
+
 def bring_about(mill):
-    drop(mill, "c/x/a.png", picture(prose(1)))
-    drop(mill, "c/x/a copy.png", picture(prose(1)))
-    drop(mill, "c/x/old.png", picture(prose(2)))
-    drop(mill, "c/x/blank.png", blank())
-    drop(mill, "c/x/book.tif", volume(prose(3), prose(4)))
-    drop(mill, "c/x/broken.png", b"no image")
-    drop(mill, "c/metadata.csv", b"file_name,label\nx/a.png,y\n")
+    drop_every_kind(mill)
     for name in ("held", "released", "discarded"):
         drop(mill, f"{name}/x/1.png", picture(prose(name)))
     run_pipeline(mill)
@@ -330,6 +311,10 @@ DAMAGES = {
     ),
     "ledger: number of pages altered": (
         change(t.IMAGES, {"page_count": 7}, IMAGES.key == A),
+        "imbalance",
+    ),
+    "ledger: fate altered to one that is in no law": (
+        change(t.PAGES, {"fate": "skipped"}, PAGES.fate == "rejected"),
         "imbalance",
     ),
     "ledger: published page altered to rejected": (

@@ -23,6 +23,7 @@ from drivers import (
     run_pipeline,
     s3,
     state,
+    stubbed_judge,
     tamper,
 )
 from engines.scripted import ScriptedEngine, picture, prose
@@ -31,7 +32,6 @@ from scanmill.errors import FatalError, RetryableError, UsageError
 from scanmill.ledger import Ledger, candidates, receipts
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState, Reason, SetAside
-from scanmill.quality.verdicts import Check
 from scanmill.steps import building, judging, planning
 from scanmill.steps.auditing import audit
 from scanmill.steps.healing import heal
@@ -238,12 +238,7 @@ def test_a_batch_discarded_while_it_is_built_is_not_published(mill, monkeypatch)
 def hold_then_pass(mill, batch_id, monkeypatch):
     """Hold a batch by its dataset gate; when it is judged again, a person discards it first."""
     judging.judge_batch(mill, batch_id)
-    open_gate = judging.judge
-
-    def closed(table, **arguments):
-        verdict = open_gate(table, **arguments)
-        return dataclasses.replace(verdict, checks=(failed_check(),))
-
+    closed = stubbed_judge(is_held=lambda _run_name, _gate: True)
     monkeypatch.setattr(judging, "judge", closed)
     with pytest.raises(FatalError):
         building.build_snapshot(mill, batch_id)
@@ -253,23 +248,6 @@ def hold_then_pass(mill, batch_id, monkeypatch):
         decide(mill, batch_id, verb="discard", because="bad", decided_by="me")
 
     monkeypatch.setattr(judging, "judge_dataset", discarded_meanwhile)
-
-
-def failed_check():
-    return Check(
-        expectation="expect_column_values_to_not_be_null",
-        column="label",
-        what="rows without a label",
-        why="for a test",
-        severity="critical",
-        success=False,
-        raised=False,
-        is_judged=True,
-        observed="100 %",
-        limit="none",
-        failing_count=1,
-        failing_ids=(),
-    )
 
 
 def test_two_planners_never_plan_the_same_image(mill, monkeypatch):

@@ -7,13 +7,14 @@ import pytest
 from drivers import (
     assert_books_are_closed,
     drop,
+    drop_every_kind,
     finish_batch,
     forget,
     rows_of,
     run_pipeline,
     state,
 )
-from engines.scripted import blank, gibberish, picture, prose, volume
+from engines.scripted import gibberish, picture, prose
 from scanmill.ledger import Ledger
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState
@@ -31,14 +32,7 @@ def drop_nonsense(mill, collection):
 @pytest.fixture
 def eventful(mill):
     """A state with every kind of batch, image and page that there is."""
-    drop(mill, "c/x/a.png", picture(prose(1)))
-    drop(mill, "c/x/a copy.png", picture(prose(1)))
-    drop(mill, "c/x/old.png", picture(prose(2)))
-    drop(mill, "c/x/blank.png", blank())
-    drop(mill, "c/x/book.tif", volume(prose(3), prose(4)))
-    drop(mill, "c/x/broken.png", b"no image")
-    drop(mill, "c/x/.keep", b"")
-    drop(mill, "c/metadata.csv", b"file_name,label\nx/a.png,y\n")
+    drop_every_kind(mill)
     drop(mill, "loose.png", picture(prose(5)))
     drop(mill, "broken/x/1.png", b"no image")
     for collection in ("held", "released", "discarded"):

@@ -6,7 +6,6 @@ import time
 
 import click
 
-from scanmill import ocr
 from scanmill.cli.opening import open_mill
 from scanmill.cli.showing import people, print_json, show_findings, show_receipt, show_story
 from scanmill.cli.watching import watch_until_settled
@@ -120,13 +119,10 @@ def reprocess(
 ) -> int:
     """Read images of the books again, with other settings; a better result is published."""
     mill = open_mill()
-    asked = {"ocr_psm": psm, "ocr_languages": lang}
-    settings = {name: value for name, value in asked.items() if value is not None}
-    ocr.choose_engine(mill.settings.model_copy(update=settings))  # says at once what is missing
     batch_ids = reprocessing.reprocess(
         mill,
         reprocessing.Choice(reason=reason, key=key, batch=batch),
-        settings=settings,
+        settings={"ocr_psm": psm, "ocr_languages": lang},
         asked_by=getpass.getuser(),
         because=because,
     )

@@ -55,13 +55,9 @@ def _mend(mill: Mill, work: Callable[[Mill], object]) -> bool:
     return True
 
 
-def _put_pointer_back(mill: Mill, collection: str) -> None:
+def _put_pointer_back(mill: Mill, newest: sa.RowMapping) -> None:
     """Let `LATEST` name the newest snapshot that was published, if it is gone or names an older."""
-    with mill.ledger.reading() as connection:
-        known = {row["collection"]: row for row in receipts.latest_snapshots(connection)}
-    newest = known.get(collection)
-    if newest is None:
-        return
+    collection = newest["collection"]
     address = layout.dataset(collection) + layout.LATEST
     version, etag = 0, None
     try:
@@ -88,8 +84,10 @@ def _finish_publishing(mill: Mill) -> None:
     """Enter swaps that were not entered, and write cards that are not of the current snapshot."""
     with mill.ledger.reading() as connection:
         collections = list(connection.scalars(sa.select(t.BATCHES.c.collection).distinct()))
+        published = receipts.latest_snapshots(connection)
+    for newest in published:
+        _put_pointer_back(mill, newest)
     for collection in collections:
-        _put_pointer_back(mill, collection)
         manifest, _, _ = manifests.read_latest(mill.store, collection)
         if manifest is None:
             continue

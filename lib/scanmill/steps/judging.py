@@ -54,7 +54,7 @@ def judge_batch(mill: Mill, batch_id: str) -> dict[str, int]:
     if batch["state"] == BatchState.HELD and latest and latest["gate"] == Reason.DATASET_GATE:
         raise GateFailed(f"The dataset_gate holds batch [{batch_id}]. {_DECIDE.format(batch_id)}")
     if batch["state"] not in _JUDGED:
-        _judge_pages(mill, batch_id)
+        _judge_pages(mill, batch_id, suite=_SUITES[batch["kind"]])
     with mill.ledger.reading() as connection:
         return receipts.page_counts(connection, batch_id)
 
@@ -77,14 +77,13 @@ def _require_every_slice(mill: Mill, batch_id: str) -> None:
         )
 
 
-def _judge_pages(mill: Mill, batch_id: str) -> None:
+def _judge_pages(mill: Mill, batch_id: str, *, suite: str) -> None:
     collection = collection_of(batch_id)
     rules_path = find(mill.settings, collection=collection, name="row_rules.json")
     rows = load_measures(mill, batch_id, RowRules.load(rules_path))
     if not any(row["outcome"] == "read" for row in rows):
         _settle_unreadable(mill, batch_id, rows)
         return
-    suite = _SUITES[_kind(mill, batch_id)]
     with tempfile.TemporaryDirectory(prefix="scanmill-") as docs:
         verdict = judge(
             pa.Table.from_pylist(rows),
@@ -96,12 +95,6 @@ def _judge_pages(mill: Mill, batch_id: str) -> None:
             run_name=batch_id,
         )
         _write_verdict(mill, batch_id, verdict, rows, Path(docs))
-
-
-def _kind(mill: Mill, batch_id: str) -> BatchKind:
-    with mill.ledger.reading() as connection:
-        batch = receipts.batch(connection, batch_id)
-    return BatchKind(batch["kind"]) if batch else BatchKind.INTAKE
 
 
 def judge_dataset(mill: Mill, batch_id: str, rows: Sequence[Row], labels: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from scanmill import __version__, alerts, layout, schema, textstats
 from scanmill.errors import FatalError, ScanmillError, UsageError
 from scanmill.ledger import books, outbox, receipts
-from scanmill.models import Reason
+from scanmill.models import BatchKind, Reason
 from scanmill.ocr import OcrEngine
 from scanmill.steps import Mill
 from scanmill.steps.adopting import adopt_plan, collection_of, enter_part
@@ -50,9 +50,11 @@ def list_slices(mill: Mill, batch_id: str) -> list[int]:
 
 def as_asked(mill: Mill, batch_id: str) -> Mill:
     """Return the mill with the settings that somebody asked a batch to be read with."""
-    metadata = mill.store.read_table(layout.plan(batch_id)).schema.metadata
-    if schema.REPROCESS not in metadata:
+    with mill.ledger.reading() as connection:
+        batch = receipts.batch(connection, batch_id)
+    if batch is None or batch["kind"] == BatchKind.INTAKE:
         return mill
+    metadata = mill.store.read_table(layout.plan(batch_id)).schema.metadata
     asked = json.loads(metadata[schema.REPROCESS])["settings"]
     return dataclasses.replace(mill, settings=mill.settings.model_copy(update=asked))
 

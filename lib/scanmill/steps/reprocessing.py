@@ -22,6 +22,7 @@ from scanmill.errors import UsageError
 from scanmill.ledger import candidates, receipts
 from scanmill.ledger import tables as t
 from scanmill.models import ImageFate, PageFate, Reason
+from scanmill.ocr import choose_engine
 from scanmill.steps import Mill
 from scanmill.steps.planning import adopt_newer_plans, commit_plan
 
@@ -54,18 +55,23 @@ def reprocess(
 ) -> list[str]:
     """Plan the chosen images to be read again and return the batches planned.
 
+    Of the settings, those that are None or empty stay as they are.
+
     Images that were superseded or withdrawn, or that have a newer version in the dataset, are left
     out: no reading of them would be published.
 
     Raises:
         UsageError: nothing was chosen, or by a batch or reason that does not exist.
+        FatalError: the engine lacks what these settings need.
     """
     _check(mill, choice)
+    changed = {name: value for name, value in settings.items() if value not in {None, ""}}
+    choose_engine(mill.settings.model_copy(update=changed))
     with mill.ledger.reading() as connection:
         images = _chosen(connection, choice)
     asked = {
         "choice": dataclasses.asdict(choice),
-        "settings": dict(settings),
+        "settings": changed,
         "asked_by": asked_by,
         "because": because,
     }

@@ -15,12 +15,7 @@ import sqlalchemy as sa
 from scanmill.ledger import tables as t
 from scanmill.models import Finding
 from scanmill.steps import Mill
-from scanmill.steps.auditing.batches import (
-    check_decisions,
-    check_landing,
-    check_parts,
-    check_plans,
-)
+from scanmill.steps.auditing.batches import check_batches, check_landing, check_parts
 from scanmill.steps.auditing.books import check_balance, check_ledger, read_books
 from scanmill.steps.auditing.datasets import check_quarantine, check_snapshots
 
@@ -28,8 +23,7 @@ _CHECKS = (
     check_balance,
     check_ledger,
     check_landing,
-    check_plans,
-    check_decisions,
+    check_batches,
     check_parts,
     check_quarantine,
     check_snapshots,

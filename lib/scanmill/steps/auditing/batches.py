@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from scanmill import layout, schema
-from scanmill.ledger import receipts
+from scanmill.ledger import tables as t
 from scanmill.models import BatchState, Finding, ImageFate
 from scanmill.steps import Mill
 from scanmill.steps.auditing.books import Books, Row
@@ -48,11 +49,19 @@ def check_landing(mill: Mill, books: Books) -> Iterator[Finding]:
             yield Finding(kind="never_planned", subject=listed.key, detail=detail, is_lost=True)
 
 
-def check_plans(mill: Mill, books: Books) -> Iterator[Finding]:
+def check_batches(mill: Mill, books: Books) -> Iterator[Finding]:
+    """What is kept of the batches, by one listing, held against the books."""
+    kept = {key for key, _ in mill.store.list_keys("batches/")}
+    yield from _plans(mill, books, kept)
+    yield from _decisions(mill, books)
+    yield from _judgements(books, kept)
+
+
+def _plans(mill: Mill, books: Books, kept: set[str]) -> Iterator[Finding]:
     """What a plan holds and the books lack; every batch of either side is looked at."""
     known = {batch["batch_id"] for batch in books.batches}
-    kept = {layout.planned_batch(key) for key, _ in mill.store.list_keys("batches/")}
-    for batch_id in sorted(known | {batch_id for batch_id in kept if batch_id}):
+    planned = {layout.planned_batch(key) for key in kept}
+    for batch_id in sorted(known | {batch_id for batch_id in planned if batch_id}):
         address = layout.plan(batch_id)
         try:
             plan = mill.store.read_table(address, names=schema.PLAN.names)
@@ -62,7 +71,7 @@ def check_plans(mill: Mill, books: Books) -> Iterator[Finding]:
             continue
         if batch_id in known:
             yield from _planned(books, batch_id, plan)
-        elif not _is_fresh(plan) and not _is_entered(mill, batch_id):
+        elif not _is_fresh(plan) and _state_by_now(mill, batch_id) is None:
             detail = f"the ledger does not know this plan of {len(plan)} images"
             yield Finding(kind="no_batch_row", subject=batch_id, detail=detail, is_lost=True)
 
@@ -74,16 +83,12 @@ def _planned(books: Books, batch_id: str, plan: pa.Table) -> Iterator[Finding]:
             yield Finding(kind="no_ledger_row", subject=row["key"], detail=detail, is_lost=True)
 
 
-def _is_entered(mill: Mill, batch_id: str) -> bool:
-    """Ask the ledger once more: much may have been planned since the books were read."""
+def _state_by_now(mill: Mill, batch_id: str) -> str | None:
+    """Ask the ledger once more: much may have happened since the books were read."""
+    query = sa.select(t.BATCHES.c.state).where(t.BATCHES.c.batch_id == batch_id)
     with mill.ledger.reading() as connection:
-        return receipts.batch(connection, batch_id) is not None
-
-
-def _is_still_held(mill: Mill, batch_id: str) -> bool:
-    with mill.ledger.reading() as connection:
-        batch = receipts.batch(connection, batch_id)
-    return batch is not None and batch["state"] == BatchState.HELD
+        state: str | None = connection.scalar(query)
+    return state
 
 
 def _is_fresh(plan: pa.Table) -> bool:
@@ -95,16 +100,20 @@ def _is_fresh(plan: pa.Table) -> bool:
     return age < _ENTERING
 
 
-def check_decisions(mill: Mill, books: Books) -> Iterator[Finding]:
-    """What a person decided and the books do not know, and judgements that are gone."""
+def _decisions(mill: Mill, books: Books) -> Iterator[Finding]:
+    """What a person decided and the books do not know."""
     for batch in books.batches:
         if batch["state"] != BatchState.HELD:
             continue
         address = layout.decision(batch["batch_id"], books.latest_verdict(batch["batch_id"]))
-        if mill.store.exists(address) and _is_still_held(mill, batch["batch_id"]):
+        is_decided = mill.store.exists(address)
+        if is_decided and _state_by_now(mill, batch["batch_id"]) == BatchState.HELD:
             detail = f"[{address}] was decided and not entered"
             yield Finding(kind="no_decision", subject=batch["batch_id"], detail=detail)
-    kept = {key for key, _ in mill.store.list_keys("batches/")}
+
+
+def _judgements(books: Books, kept: set[str]) -> Iterator[Finding]:
+    """Verdicts and decisions that the books know, and that are gone."""
     wanted = [layout.verdict(*verdict) for verdict in sorted(books.verdicts)]
     wanted += [layout.decision(*decision) for decision in sorted(books.decisions)]
     for address in wanted:
