@@ -11,8 +11,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from scanmill.errors import FatalError
 
 PREFIX = "SCANMILL_"
-_NO_SETTINGS = {"SCANMILL_HOME", "SCANMILL_STACK", "SCANMILL_PROGRAM", "SCANMILL_REAL_SCANS"}
-"""Variables that mark the local stack and its processes, or are the tests' own."""
+_NO_SETTINGS = {
+    *("SCANMILL_HOME", "SCANMILL_STACK", "SCANMILL_PROGRAM"),
+    *("SCANMILL_PROXY_PORT", "SCANMILL_REAL_SCANS"),
+}
+"""Variables that mark the local stack and its processes, or are the drill's or the tests' own."""
 
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]

@@ -1,66 +1,14 @@
-"""OCR engines that cost nothing, and pictures that hold in their pixels what these will read."""
+"""OCR engines that cost nothing; they read what the drill's paper holds in its pixels."""
 
 import hashlib
-import io
-import json
-import random
 import threading
 from pathlib import Path
 
-from PIL import Image
-
+from scanmill.drill.paper import blank, gibberish, picture, prose, volume
+from scanmill.drill.reader import script_of
 from scanmill.models import EngineInfo, Recognition, Word
 
-_WIDTH = 100
-_PAPER = 255  # no letter of the script: JSON in ASCII stays below 128
-_TEXT = (
-    "the pump and valve are made of steel with two flanges each one tested under high water "
-    "pressure before it leaves our workshop please check every bolt seal bearing shaft motor "
-    "spring cover plate filter ring screw washer lever handle wheel chain table number page "
-    "drawing machine part order weight height width length year month week day hour minute power "
-    "speed oil air gas heat cold left right upper lower inner outer front back side small large"
-)
-_COMMON = _TEXT.split()
-
-
-def prose(seed, words=40):
-    """Return a text of ordinary words that no other seed gives."""
-    return " ".join(random.Random(seed).choices(_COMMON, k=words))
-
-
-def gibberish(seed, words=40):
-    """Return letters that are in no word list of any language."""
-    chance = random.Random(f"gibberish {seed}")
-    return " ".join("".join(chance.choices("bcdfghjkqvwxz", k=7)) for _ in range(words))
-
-
-def picture(text, *, confidence=95.0):
-    """Return a page as PNG, on which `ScriptedEngine` reads this text."""
-    return _saved([_page(text, confidence)], "PNG")
-
-
-def volume(*texts):
-    """Return pages bound in one TIFF."""
-    return _saved([_page(text, 95.0) for text in texts], "TIFF")
-
-
-def blank():
-    """Return a page with nothing on it."""
-    return _saved([Image.new("L", (_WIDTH, _WIDTH), _PAPER)], "PNG")
-
-
-def _page(text, confidence):
-    script = json.dumps({"text": text, "confidence": confidence}).encode("ascii")
-    height = max(20, -(-len(script) // _WIDTH) + 1)
-    pixels = script.ljust(_WIDTH * height, bytes([_PAPER]))
-    return Image.frombytes("L", (_WIDTH, height), pixels)
-
-
-def _saved(pages, kind):
-    sink = io.BytesIO()
-    more = {"save_all": True, "append_images": pages[1:]} if pages[1:] else {}
-    pages[0].save(sink, kind, **more)
-    return sink.getvalue()
+__all__ = ["blank", "gibberish", "picture", "prose", "volume"]
 
 
 def _recognition(text, confidence):
@@ -85,9 +33,7 @@ class ScriptedEngine:
         return [self._read(pixels_of(raster)) for raster in rasters]
 
     def _read(self, pgm):
-        pixels = pgm.split(b"\n", 3)[-1].partition(bytes([_PAPER]))[0]
-        script = json.loads(pixels) if pixels.startswith(b"{") else {"text": "", "confidence": 0.0}
-        return _recognition(**script)
+        return _recognition(**script_of(pgm) or {"text": "", "confidence": 0.0})
 
 
 class NonsenseEngine(ScriptedEngine):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from scanmill import __version__
-from scanmill.cli import books, checks, local, uploads
+from scanmill.cli import books, checks, drilling, local, uploads
 from scanmill.errors import ScanmillError, UsageError
 from scanmill.inert import inert
 
@@ -23,7 +23,8 @@ def scanmill() -> None:
     """Drop document images in S3; get a dataset, and a receipt that says where each image went."""
 
 
-for command in (*local.COMMANDS, *uploads.COMMANDS, *books.COMMANDS, *checks.COMMANDS):
+_MODULES = (local, uploads, books, checks, drilling)
+for command in (command for module in _MODULES for command in module.COMMANDS):
     scanmill.add_command(command)
 
 

@@ -20,6 +20,7 @@ _ACCOUNT = "000000000000"
 # Of the caller's environment these would lead the stack's processes to some other installation.
 _FOREIGN = re.compile(r"AIRFLOW|AWS_|PYTHON(PATH|HOME)|SCANMILL_")
 _DAGS_FOLDER = "AIRFLOW__CORE__DAGS_FOLDER"
+_PROXY_PORT = "SCANMILL_PROXY_PORT"
 # Which installation, not how it works: never remembered from one start for the next.
 _NOT_SETTINGS = {"SCANMILL_HOME", STACK_MARKER, PROGRAM_MARKER}
 
@@ -85,9 +86,15 @@ def store_url(stack: Stack) -> str:
     return f"http://{LOOPBACK}:{stack.ports['store']}"
 
 
+def _door(stack: Stack) -> str:
+    """Return where clients find S3 and SQS: a proxy of the drill may stand before the store."""
+    port = stack.settings.get(_PROXY_PORT)
+    return f"http://{LOOPBACK}:{port}" if port else store_url(stack)
+
+
 def _aws(stack: Stack, secrets: Secrets) -> dict[str, str]:
     return {
-        "AWS_ENDPOINT_URL": store_url(stack),
+        "AWS_ENDPOINT_URL": _door(stack),
         "AWS_ACCESS_KEY_ID": secrets.access_key_id,
         "AWS_SECRET_ACCESS_KEY": secrets.secret_access_key,
         "AWS_SESSION_TOKEN": "",

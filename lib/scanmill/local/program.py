@@ -69,8 +69,11 @@ def _command(name: str) -> Callable[[Home], _Command]:
 
 
 def _store(home: Home) -> _Command:
+    # Not from AWS_ENDPOINT_URL: something may stand between the store and its clients.
+    stack = homes.load_stack(home)
+    assert stack is not None  # noqa: S101 - whoever starts programs has saved it
     return [*STORE_COMMAND], {
-        "GATEWAY_PORT": os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2],
+        "GATEWAY_PORT": str(stack.ports[STORE]),
         "BIND_HOST": LOOPBACK,
         "MINISTACK_HOST": LOOPBACK,
         "PERSIST_STATE": "1",
