@@ -13,7 +13,7 @@ from scanmill.errors import FatalError
 PREFIX = "SCANMILL_"
 _NO_SETTINGS = {
     *("SCANMILL_HOME", "SCANMILL_STACK", "SCANMILL_PROGRAM"),
-    *("SCANMILL_PROXY_PORT", "SCANMILL_REAL_SCANS"),
+    *("SCANMILL_PROXY_PORT", "SCANMILL_DRILL_FOLDER", "SCANMILL_REAL_SCANS"),
 }
 """Variables that mark the local stack and its processes, or are the drill's or the tests' own."""
 

@@ -1,7 +1,6 @@
 """What the drill does inside the processes of its scratch stack: it breaks them from within.
 
-Airflow loads it through `airflow_local_settings.py` in the scratch stack's own home, and nothing
-else ever does. It listens at public doors only: boto3's events before a request is made, and
+Airflow loads it through `airflow_local_settings.py` of the scratch stack, and nothing else does. It listens at public doors only: boto3's events before a request is made, and
 SQLAlchemy's before a commit. So every durable write of the pipeline is a failpoint by itself, and
 the product's code has no mark of any of this.
 
@@ -15,7 +14,6 @@ import json
 import os
 import re
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -32,19 +30,19 @@ from scanmill.settings import Settings
 PROGRAM = "reader"
 MODELS = "models"
 _ORDERS, _WRITES, _EVIDENCE = "orders", "writes", "evidence"
-_SINGLE = re.compile(r"(?:[0-9a-f]{16,}|\d+)")
+_NUMBER = re.compile(r"[0-9a-f]{16,}|\d+")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What is to happen in a process that works on a collection.
 
-    `at_write` is the durable write before which it happens, counted over all processes from 1;
-    0: as soon as a process touches the collection. `times`: in how many processes.
+    `at_write` names the durable write before which it happens, as `writes` has it; the empty
+    word: as soon as a process touches the collection. `times`: in how many processes.
     """
 
     do: str
-    at_write: int = 0
+    at_write: str = ""
     times: int = 1
     seconds: float = 0.0
     folder: str = ""
@@ -76,15 +74,15 @@ def prepare(folder: Path) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
 
 
-def install(folder: Path) -> None:
+def install(folder: str) -> None:
     """Listen in this process and in all that it will fork."""
-    process = _Process(folder)
+    process = _Process(Path(folder))
     boto3.setup_default_session()
     events = boto3.DEFAULT_SESSION.events
     events.register("before-parameter-build.s3", process.before_request)
     sa.event.listen(sa.Engine, "begin", process.at_begin)
     sa.event.listen(sa.Engine, "commit", process.before_commit)
-    ocr.choose_engine = lambda settings: _engine(settings, folder)
+    ocr.choose_engine = lambda settings: _engine(settings, Path(folder))
 
 
 def _engine(settings: Settings, folder: Path) -> TesseractEngine:
@@ -107,9 +105,11 @@ class _Process:
         self._collection = _collection_of(key) or self._collection
         if not self._collection:
             return
-        self._obey(at_write=0)
-        if model.name == "PutObject":
-            self._before_write(f"put {_SINGLE.sub('N', key)}")
+        self._obey(at_write="")
+        # Data Docs are a score of files, which are made and replaced together: one stands for all.
+        if model.name == "PutObject" and ("/docs/" not in key or key.endswith("docs/index.html")):
+            name = _NUMBER.sub("N", key.replace(self._collection, "C"))
+            self._before_write(f"put {name}")
 
     def at_begin(self, connection: Connection) -> None:
         """Leave the ledger no room, when that was ordered."""
@@ -126,11 +126,14 @@ class _Process:
             self._before_write("commit to the ledger")
 
     def _before_write(self, what: str) -> None:
+        """Note the write: its task, its address or the ledger, and the how manieth of its kind."""
         path = self._folder / _WRITES / self._collection
-        _append(path, f"{_task()}: {what}")
-        self._obey(at_write=len(_lines(path)))
+        name = f"{_task()}: {what}"
+        count = sum(line.startswith(f"{name} #") for line in _lines(path))
+        _append(path, f"{name} #{count + 1}")
+        self._obey(at_write=f"{name} #{count + 1}")
 
-    def _obey(self, *, at_write: int) -> None:
+    def _obey(self, *, at_write: str) -> None:
         order = self._order()
         if order is None or order.at_write != at_write or order.do not in _DEEDS:
             return
@@ -211,13 +214,8 @@ def _is_ledger(connection: Connection) -> bool:
 
 
 def _task() -> str:
-    """Return the task at work; Airflow puts its name on the command line of its process."""
-    context = os.environ.get("AIRFLOW_CTX_TASK_ID")
-    if context:
-        return context
-    sdk: Any = sys.modules.get("airflow.sdk.execution_time.task_runner")
-    messages = getattr(sdk, "SUPERVISOR_COMMS", None) if sdk else None
-    return "a task" if messages else "a process"
+    """Return the task that this process does."""
+    return os.environ.get("AIRFLOW_CTX_TASK_ID", "no task")
 
 
 def _append(path: Path, line: str) -> None:

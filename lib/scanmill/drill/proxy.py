@@ -133,6 +133,9 @@ class Proxy:
         return None
 
     async def _ask(self, request: web.BaseRequest) -> tuple[int, dict[str, str], bytes]:
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # or boto waits a second
+            request.writer.output_size = 0
         url = URL(f"http://{LOOPBACK}:{self._upstream()}{request.raw_path}", encoded=True)
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP}
         headers.pop("Expect", None)

@@ -30,15 +30,6 @@ DAGS = ("ingest_images", "recognize_pages", "build_dataset", "audit_ledger", "re
 COMMAND_SECONDS = 300
 _PROGRAM = str(Path(sys.executable).with_name("scanmill"))
 _FOREIGN = ("SCANMILL_", "AWS_", "AIRFLOW")
-_LOCAL_SETTINGS = """\
-from pathlib import Path
-
-from scanmill.drill import hooks
-
-hooks.install(Path({folder!r}))
-__all__ = []
-"""
-
 Json = dict[str, Any]
 
 
@@ -47,8 +38,8 @@ class Scratch:
 
     def __init__(self, root: Path, settings: Mapping[str, str]) -> None:
         self.home = Home(root.resolve())
-        self.settings = dict(settings)
         self.orders = self.home.root / "drill"
+        self.settings = {**settings, "SCANMILL_DRILL_FOLDER": str(self.orders)}
 
     def up(self) -> None:
         """Start it, or what of it is not running, and open our own doors to it."""
@@ -98,10 +89,6 @@ class Scratch:
         python, script = shlex.quote(sys.executable), shlex.quote(str(reader.__file__))
         command.write_text(f'#!/bin/sh\nexec {python} -I -S {script} "$@"\n', encoding="utf-8")
         command.chmod(0o700)
-        folder = self.home.airflow / "config"
-        folder.mkdir(parents=True, exist_ok=True)
-        code = _LOCAL_SETTINGS.format(folder=str(self.orders))
-        (folder / "airflow_local_settings.py").write_text(code, encoding="utf-8")
 
     def use_model(self, content: bytes) -> None:
         """Change the model that the reader reads with."""

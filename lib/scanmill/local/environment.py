@@ -20,7 +20,9 @@ _ACCOUNT = "000000000000"
 # Of the caller's environment these would lead the stack's processes to some other installation.
 _FOREIGN = re.compile(r"AIRFLOW|AWS_|PYTHON(PATH|HOME)|SCANMILL_")
 _DAGS_FOLDER = "AIRFLOW__CORE__DAGS_FOLDER"
+# Both only in a stack that a drill has made for itself.
 _PROXY_PORT = "SCANMILL_PROXY_PORT"
+_DRILL_FOLDER = "SCANMILL_DRILL_FOLDER"
 # Which installation, not how it works: never remembered from one start for the next.
 _NOT_SETTINGS = {"SCANMILL_HOME", STACK_MARKER, PROGRAM_MARKER}
 
@@ -74,6 +76,14 @@ def write_env_file(home: Home, variables: Mapping[str, str]) -> None:
     """Write the variables as a file for the shell: `. .scanmill/env`, then Airflow's commands."""
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items())]
     homes.write_private(home.env_file, "".join(lines))
+
+
+def local_settings(stack: Stack) -> str:
+    """Return `airflow_local_settings.py`, which every process of Airflow runs when it starts."""
+    folder = stack.settings.get(_DRILL_FOLDER)
+    drill = f"from scanmill.drill import hooks\n\nhooks.install({folder!r})\n" if folder else ""
+    warm = "from scanmill.orchestration.warming import warm\n\nwarm()\n"
+    return f"{warm}{drill}__all__ = []\n"
 
 
 def api_url(stack: Stack) -> str:

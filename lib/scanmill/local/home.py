@@ -51,6 +51,11 @@ class Home:
         return self.root / "airflow"
 
     @property
+    def airflow_settings(self) -> Path:
+        """What every process of Airflow runs when it starts."""
+        return self.airflow / "config" / "airflow_local_settings.py"
+
+    @property
     def store(self) -> Path:
         """What the S3 server keeps."""
         return self.root / "store"
@@ -72,7 +77,8 @@ class Home:
 
     def make(self) -> None:
         """Create the folders that are missing, closed to others."""
-        for folder in (self.root, self.logs, self.airflow, self.store, self.tmp):
+        config = self.airflow_settings.parent
+        for folder in (self.root, self.logs, self.airflow, config, self.store, self.tmp):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.root.chmod(0o700)
 

@@ -163,6 +163,7 @@ def _remember(home: Home) -> tuple[Stack, dict[str, str]]:
     variables = environments.build(home, stack, secrets)
     homes.save_stack(home, stack)
     environments.write_env_file(home, variables)
+    homes.write_private(home.airflow_settings, environments.local_settings(stack))
     homes.write_private(
         home.airflow / "passwords.json", json.dumps({environments.ADMIN: secrets.admin_password})
     )

@@ -1,6 +1,8 @@
 """What every DAG and task of ours has in common: schedules, retries, alerts, owner."""
 
 import datetime as dt
+import faulthandler
+import sys
 from typing import Any
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, DeltaTriggerTimetable
@@ -23,11 +25,24 @@ RETRY_POLICY = ExceptionRetryPolicy(
 )
 """Our error classes, mapped to Airflow in this one place; anything else is a bug or a kill."""
 
+
+
+def let_crashes_be_deaths(_context: Any) -> None:
+    """Have a segmentation fault end this task's process, with a traceback in its log.
+
+    Airflow leaves a handler in Python behind, which never gets its turn: the task would spin for
+    ever in state `running`, and send heartbeats.
+    """
+    faulthandler.disable()
+    faulthandler.enable(sys.__stderr__)
+
+
 TASK_DEFAULTS: dict[str, Any] = {
     "owner": "scanmill",
     "retries": 3,
     "retry_delay": _RETRY_DELAY,
     "retry_policy": RETRY_POLICY,
+    "on_execute_callback": let_crashes_be_deaths,
     "on_failure_callback": tell_of_failed_task,
 }
 

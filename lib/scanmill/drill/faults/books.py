@@ -64,19 +64,20 @@ def _crash_between_writes(scene: Scene) -> None:
     """Kill the process at work before each of its durable writes, a batch of its own for each."""
     scene.drop_one_of_each()
     wait_until(scene.is_settled, seconds=WORK_SECONDS)
-    points = hooks.writes(scene.scratch.orders, scene.collection)
-    twins = [scene.twin(f"{number:02d}") for number in range(1, len(points) + 1)]
-    for number, twin in enumerate(twins, start=1):
-        order = Order(do="kill", at_write=number)
+    scene.points = hooks.writes(scene.scratch.orders, scene.collection)
+    twins = [scene.twin(f"{number:02d}") for number, _ in enumerate(scene.points, start=1)]
+    scene.began()
+    for point, twin in zip(scene.points, twins, strict=True):
+        order = Order(do="kill", at_write=point)
         hooks.give(scene.scratch.orders, twin.collection, order)
         twin.drop_one_of_each()
-    scene.began()
+        if point.startswith("plan_batches"):  # which would plan the next ones along with it
+            wait_until(twin.evidence, seconds=WORK_SECONDS)
     wait_until(lambda: all(twin.evidence() for twin in twins), seconds=4 * WORK_SECONDS)
-    for point, twin in zip(points, twins, strict=True):
+    for point, twin in zip(scene.points, twins, strict=True):
         scene.injected += len(twin.evidence())
         if not twin.evidence():
             scene.fail(f"never came to the failpoint [{point}]")
-    scene.points = points
 
 
 FAULTS = (

@@ -62,7 +62,7 @@ def _kill_reader(scene: Scene) -> None:
 
 
 _NAMES = ("scheduler", "triggerer", "dag-processor", "api-server", "store", "watchdog", "mail")
-_FIRST_PUT_OF_RECOGNIZE = 3  # after the plan: the put and the commit to the ledger
+_PART = "recognize_slice: put batches/C-N/pages/N.parquet #1"
 
 FAULTS = (
     *(
@@ -91,7 +91,7 @@ FAULTS = (
         name="kill_task",
         what="kill -9 of a task, before a durable write",
         expected="tried again; every page published",
-        inject=functools.partial(_order, order=Order(do="kill", at_write=_FIRST_PUT_OF_RECOGNIZE)),
+        inject=functools.partial(_order, order=Order(do="kill", at_write=_PART)),
         is_quick=True,
     ),
     Fault(
@@ -99,7 +99,7 @@ FAULTS = (
         what="kill -9 of the process that supervises a task",
         expected="noticed by the missing heartbeat; every page published once",
         inject=functools.partial(
-            _order, order=Order(do="kill_supervisor", at_write=_FIRST_PUT_OF_RECOGNIZE)
+            _order, order=Order(do="kill_supervisor", at_write=_PART)
         ),
     ),
     Fault(
@@ -107,7 +107,7 @@ FAULTS = (
         what="a real segmentation fault in a task's own process",
         expected="the task dies and is tried again; every page published",
         inject=functools.partial(
-            _order, order=Order(do="segfault", at_write=_FIRST_PUT_OF_RECOGNIZE)
+            _order, order=Order(do="segfault", at_write=_PART)
         ),
     ),
     Fault(
