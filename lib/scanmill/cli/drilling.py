@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,44 +19,79 @@ from scanmill.drill.fault import Fault, Result
 @click.option("--quick", is_flag=True, help="Only six faults, in under four minutes.")
 @click.option("--fault", "names", multiple=True, metavar="NAME", help="Only this fault; repeat it.")
 @click.option("--list", "is_list", is_flag=True, help="Name all faults and end.")
+@click.option(
+    "--corpus", metavar="DIR", default="", help="Upload these files too, as hostile ones."
+)
+@click.option("--storms", type=click.IntRange(0), help="Rounds of many faults at once; 1 if all.")
+@click.option("--uploads", type=click.IntRange(1), default=300, help="Uploads of one storm.")
 @click.option("--seed", type=int, default=1, help="What chance is made from.")
 @click.option("--dags", metavar="DIR", default="", help="Drill these DAG files instead of ours.")
+@click.option("--report", metavar="FILE", default="", help="Write what was seen as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 def drill(
-    *, quick: bool, names: tuple[str, ...], is_list: bool, seed: int, dags: str, as_json: bool
+    *,
+    quick: bool,
+    names: tuple[str, ...],
+    is_list: bool,
+    corpus: str,
+    storms: int | None,
+    uploads: int,
+    seed: int,
+    dags: str,
+    report: str,
+    as_json: bool,
 ) -> int:
-    """Break a scratch stack in every known way, and prove that no page is lost, doubled or wrong."""
-    from scanmill.drill import faults, running  # noqa: PLC0415 - only this command needs it
+    """Break a stack of its own in every known way; prove that no page is lost, doubled or wrong."""
+    from scanmill.drill import faults, running, storm  # noqa: PLC0415 - only this command
+    from scanmill.drill import report as reports  # noqa: PLC0415
 
-    chosen = _chosen(faults.ALL, names, is_quick=quick)
+    chosen = _chosen(faults.ALL, names, is_quick=quick, has_others=bool(corpus or storms))
     if is_list:
         _show_faults(chosen)
         return 0
+    if corpus:
+        chosen.append(faults.corpus(corpus))
+    is_whole = not (quick or names or corpus)
+    seeds = range(seed, seed + (int(is_whole) if storms is None else storms))
     # Whoever ends the drill ends its stack: the usual signal must not leave it behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    settings = {"AIRFLOW__CORE__DAGS_FOLDER": dags} if dags else {}
+    settings = {"AIRFLOW__CORE__DAGS_FOLDER": str(Path(dags).absolute())} if dags else {}
     began = time.monotonic()
-    results = []
+    results, stormed = [], []
     with running.opened(settings, seed=seed, tell=_tell) as world:
         for result in running.run(world, chosen, seed=seed, tell=_tell):
             results.append(result)
             _show_result(result)
-    is_ok = all(result.ok for result in results)
+        for number in seeds:
+            stormed.append(storm.run(world, seed=number, uploads=uploads, tell=_tell))
+            _show_result(stormed[-1][0])
+    every = [*results, *(result for result, _ in stormed)]
+    is_ok = all(result.ok for result in every)
     if as_json:
-        print_json({"faults": [result.to_json() for result in results], "ok": is_ok})
-    _show_results(results)
-    people.print(f"{len(results)} faults in {running.elapsed(began)}.")
+        print_json({"faults": [result.to_json() for result in every], "ok": is_ok})
+    _show_results(every)
+    for result, tally in stormed:
+        people.print(f"  {result.name}: a naive loop misses {tally.missing} of {tally.pages} pages")
+    seconds = time.monotonic() - began
+    people.print(f"{len(every)} faults in {seconds:.0f} s: {'all ok' if is_ok else 'NOT ok'}")
+    if report:
+        words = reports.page(results, stormed, uploads=uploads, store="ministack", seconds=seconds)
+        Path(report).write_text(words, encoding="utf-8")
     return 0 if is_ok else 1
 
 
-def _chosen(known: Sequence[Fault], names: Sequence[str], *, is_quick: bool) -> list[Fault]:
+def _chosen(
+    known: Sequence[Fault], names: Sequence[str], *, is_quick: bool, has_others: bool
+) -> list[Fault]:
     by_name = {fault.name: fault for fault in known}
     for name in names:
         if name not in by_name:
             raise click.UsageError(f"There is no fault [{name}]. See: ./scanmill drill --list")
     if names:
         return [by_name[name] for name in names]
-    return [fault for fault in known if fault.is_quick or not is_quick]
+    if is_quick:
+        return [fault for fault in known if fault.is_quick]
+    return [] if has_others else list(known)
 
 
 def _tell(words: str) -> None:

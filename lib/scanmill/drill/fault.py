@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from scanmill.drill.scene import Scene
 
@@ -43,6 +43,25 @@ class Result:
     wrong: int
     ok: bool
     hindrance: str = ""
+
+    @classmethod
+    def not_injected(cls, fault: Fault, hindrance: str) -> Self:
+        """Return the line of a fault that cannot be injected here: it is shown and not counted."""
+        return cls(
+            name=fault.name,
+            what=fault.what,
+            expected=fault.expected,
+            seen=hindrance,
+            uploads=0,
+            injected=0,
+            detected_s=None,
+            recovered_s=None,
+            lost=0,
+            twice=0,
+            wrong=0,
+            ok=True,
+            hindrance=hindrance,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return it for machines."""

@@ -1,8 +1,9 @@
 """What the drill does inside the processes of its scratch stack: it breaks them from within.
 
-Airflow loads it through `airflow_local_settings.py` of the scratch stack, and nothing else does. It listens at public doors only: boto3's events before a request is made, and
-SQLAlchemy's before a commit. So every durable write of the pipeline is a failpoint by itself, and
-the product's code has no mark of any of this.
+Airflow loads it through `airflow_local_settings.py` of the scratch stack, and nothing else does. It
+listens at public doors only: boto3's events before a request is made, and SQLAlchemy's before a
+commit. So every durable write of the pipeline is a failpoint by itself, and the product's code has
+no mark of any of this.
 
 The drill gives an order by writing a file named after a collection. The process that does that
 order writes the evidence first.
@@ -86,9 +87,7 @@ def install(folder: str) -> None:
 
 
 def _engine(settings: Settings, folder: Path) -> TesseractEngine:
-    return TesseractEngine(
-        settings, program=str(folder / PROGRAM), tessdata=str(folder / MODELS)
-    )
+    return TesseractEngine(settings, program=str(folder / PROGRAM), tessdata=str(folder / MODELS))
 
 
 class _Process:

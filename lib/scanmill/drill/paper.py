@@ -1,4 +1,4 @@
-"""Pages that carry a known text in their pixels: what is read from them can be told right or wrong."""
+"""Pages that carry a known text in their pixels: what is read from them is right or wrong."""
 
 import io
 import json
@@ -19,7 +19,7 @@ _TEXT = (
 _COMMON = _TEXT.split()
 
 
-def prose(seed: object, words: int = 40) -> str:
+def prose(seed: str | int, words: int = 40) -> str:
     """Return a text of ordinary words that no other seed gives."""
     return " ".join(random.Random(seed).choices(_COMMON, k=words))  # noqa: S311 - no secret
 

@@ -3,7 +3,6 @@
 import contextlib
 import random
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,26 +66,32 @@ def run_one(world: World, fault: Fault, *, seed: int) -> Result:
     chance = random.Random(f"{seed} {fault.name}")  # noqa: S311 - no secret
     scene = Scene(world, collection=fault.name.replace("_", "-"), rng=chance)
     if hindrance := fault.hindrance(scene):
-        return _result(fault, scene, Judgement(), recovered_s=None, hindrance=hindrance)
+        return Result.not_injected(fault, hindrance)
     fault.inject(scene)
-    is_settled = wait_until(lambda: _is_settled(scene), seconds=SETTLE_SECONDS)
+    is_settled = wait_until(lambda: is_settled(scene), seconds=SETTLE_SECONDS)
     recovered_s = scene.over()
     if not is_settled:
         scene.fail(f"not settled after {SETTLE_SECONDS} s")
-    for sentence in _imbalances(world.scratch):
+    for sentence in imbalances(world.scratch):
         scene.fail(sentence)
     judgement = world.witness.judge(scene.collections)
-    return _result(fault, scene, judgement, recovered_s=recovered_s)
+    return result_of(
+        *(fault.name, fault.what, fault.expected),
+        scene=scene,
+        judgement=judgement,
+        recovered_s=recovered_s,
+    )
 
 
-def _is_settled(scene: Scene) -> bool:
+def is_settled(scene: Scene) -> bool:
+    """Tell whether nothing of a scene is on its way; a ledger out of reach says nothing."""
     try:
         return scene.is_settled()
     except ScanmillError:  # the ledger is locked, or being made again
         return False
 
 
-def _imbalances(scratch: Scratch) -> Iterator[str]:
+def imbalances(scratch: Scratch) -> Iterator[str]:
     """Yield what the product itself says is wrong, once it had the time to mend it."""
     sums: dict[str, Any] = {}
 
@@ -99,20 +104,21 @@ def _imbalances(scratch: Scratch) -> Iterator[str]:
         yield from (f"{f['kind']}: {f['subject']}" for f in sums["findings"][:5])
 
 
-def _result(
-    fault: Fault,
+def result_of(
+    name: str,
+    what: str,
+    expected: str,
+    *,
     scene: Scene,
     judgement: Judgement,
-    *,
     recovered_s: float | None,
-    hindrance: str = "",
 ) -> Result:
-    is_ok = bool(scene.injected and judgement.is_clean and not scene.failures)
+    """Return the line of the table: good only when the injector has evidence of its deed."""
     return Result(
-        name=fault.name,
-        what=fault.what,
-        expected=fault.expected,
-        seen=hindrance or _seen(scene, judgement),
+        name=name,
+        what=what,
+        expected=expected,
+        seen=_seen(scene, judgement),
         uploads=judgement.uploads,
         injected=scene.injected,
         detected_s=_rounded(scene.detected_s),
@@ -120,8 +126,7 @@ def _result(
         lost=len(judgement.lost),
         twice=len(judgement.twice),
         wrong=len(judgement.wrong),
-        ok=is_ok or bool(hindrance),
-        hindrance=hindrance,
+        ok=bool(scene.injected and judgement.is_clean and not scene.failures),
     )
 
 
@@ -129,7 +134,9 @@ def _seen(scene: Scene, judgement: Judgement) -> str:
     """Say what came of it: what is wrong, or that every upload has the fate that it should have."""
     wrong = [*judgement.lost, *judgement.twice, *judgement.wrong]
     if wrong:
-        return f"{wrong[0].key} {wrong[0].what}" + (f" (and {len(wrong) - 1} more)" * (len(wrong) > 1))
+        return f"{wrong[0].key} {wrong[0].what}" + (
+            f" (and {len(wrong) - 1} more)" * (len(wrong) > 1)
+        )
     if scene.failures:
         return "; ".join(scene.failures)
     if not scene.injected:
@@ -140,8 +147,3 @@ def _seen(scene: Scene, judgement: Judgement) -> str:
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
-
-
-def elapsed(since: float) -> str:
-    """Return a duration as people read it."""
-    return f"{time.monotonic() - since:.0f} s"

@@ -69,6 +69,10 @@ class Scene:
         dropped.append(self.put_junk())
         return dropped
 
+    def uploads(self) -> list[Upload]:
+        """Return what was uploaded to our collection."""
+        return self.witness.of([self.collection])
+
     def text(self) -> str:
         """Return a text that nothing else in the drill has."""
         return paper.prose(f"{self.collection} {self.rng.random()}")
@@ -96,9 +100,12 @@ class Scene:
         body = f"no image {self.rng.random()}".encode()
         return self._put(self._name("tif"), body, fates=frozenset({"quarantined"}))
 
-    def put_file(self, body: bytes, fates: frozenset[str]) -> Upload:
-        """Upload bytes of somebody else's."""
-        return self._put(self._name("bin"), body, fates=fates)
+    def put_foreign(self, name: str, body: bytes, *, is_rejected: bool) -> Upload:
+        """Upload bytes of which only a strict decoder's opinion is known."""
+        fates = {"quarantined", "decoded", "ignored"}
+        key = f"landing/{self.collection}/foreign/{next(self._numbers):05d} {name}"
+        fields = {"fates": frozenset(fates), "is_foreign": True, "is_rejected": is_rejected}
+        return self._put(key, body, **fields)
 
     def overwrite(self, upload: Upload) -> Upload:
         """Upload a corrected scan under the same key."""

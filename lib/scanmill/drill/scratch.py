@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -29,6 +30,7 @@ from scanmill.local.reaper import marked
 DAGS = ("ingest_images", "recognize_pages", "build_dataset", "audit_ledger", "reprocess_images")
 COMMAND_SECONDS = 300
 _PROGRAM = str(Path(sys.executable).with_name("scanmill"))
+_TASK = re.compile(rb"airflow worker -- [0-9a-f]{8}-")
 _FOREIGN = ("SCANMILL_", "AWS_", "AIRFLOW")
 Json = dict[str, Any]
 
@@ -105,7 +107,7 @@ class Scratch:
             flag.unlink()
 
     def readers(self) -> list[int]:
-        """Return the readers at work: they carry no marker, as nothing of ours is in their world."""
+        """Return the readers at work; they carry no marker: their environment is empty."""
         script, ours = str(reader.__file__).encode(), str(self._stack.scratch).encode()
         return [
             int(entry.name)
@@ -143,6 +145,11 @@ class Scratch:
     def processes(self) -> list[int]:
         """Return every process of this stack."""
         return marked(environment.marker(self.home), kin=program.kin(self.home))
+
+    def tasks_at_work(self) -> list[int]:
+        """Return the processes of this stack in which tasks run."""
+        pids = self.processes()
+        return [pid for pid in pids if _TASK.search(_command_line(Path(f"/proc/{pid}")))]
 
     def pid(self, name: str) -> int | None:
         """Return the process of a program, as the supervisor sees it; the supervisor's own too."""

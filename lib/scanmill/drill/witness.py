@@ -8,8 +8,8 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 import sqlalchemy as sa
@@ -25,7 +25,8 @@ class Upload:
     """One version that the store acknowledged, and what has to become of it.
 
     `texts`: the text of every page, none where no page can be read. `is_last`: no newer version
-    of the key and no deletion came after it.
+    of the key and no deletion came after it. `is_foreign`: nobody knows what stands on its pages,
+    or whether it has any; `is_rejected`: a strict decoder does not read it to its end.
     """
 
     key: str
@@ -36,6 +37,8 @@ class Upload:
     fates: frozenset[str] = frozenset({"decoded"})
     is_last: bool = True
     is_held: bool = False
+    is_foreign: bool = False
+    is_rejected: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,15 @@ class Judgement:
     lost: list[Wrong] = dataclasses.field(default_factory=list)
     twice: list[Wrong] = dataclasses.field(default_factory=list)
     wrong: list[Wrong] = dataclasses.field(default_factory=list)
+
+    def about(self, upload: Upload) -> Callable[[Literal["lost", "twice", "wrong"], str], None]:
+        """Return what notes that something is wrong with an upload."""
+
+        def say(where: Literal["lost", "twice", "wrong"], what: str) -> None:
+            wrong = Wrong(key=upload.key, version=upload.version, what=what)
+            {"lost": self.lost, "twice": self.twice, "wrong": self.wrong}[where].append(wrong)
+
+        return say
 
     @property
     def is_clean(self) -> bool:
@@ -143,27 +155,35 @@ def _judge_upload(
     published: Collection[tuple[str, int]],
 ) -> None:
     """Say what is wrong with the fate of one upload and of its pages."""
-
-    def say(where: list[Wrong], what: str) -> None:
-        where.append(Wrong(key=upload.key, version=upload.version, what=what))
-
+    say = found.about(upload)
     if image is None or image["fate"] == "pending":
-        return say(found.lost, "has no fate" if image else "is not in the books")
-    if image["fate"] not in upload.fates:
-        return say(found.wrong, f"is {image['fate']} ({image['reason']}): {image['detail']}")
-    if image["fate"] != "decoded":
-        return None
-    if image["sha256"] != upload.sha256:
-        say(found.wrong, "other bytes were read than were uploaded")
+        say("lost", "has no fate" if image else "is not in the books")
+    elif image["fate"] not in upload.fates:
+        say("wrong", f"is {image['fate']} ({image['reason']}): {image['detail']}")
+    elif image["fate"] == "decoded":
+        if image["sha256"] != upload.sha256:
+            say("wrong", "other bytes were read than were uploaded")
+        if not upload.is_foreign:
+            _judge_pages(found, upload, pages, published)
+        elif upload.is_rejected and all(page["fate"] != "quarantined" for page in pages):
+            say("wrong", "a strict decoder rejects it, and every page of it counts as read")
+
+
+def _judge_pages(
+    found: Judgement,
+    upload: Upload,
+    pages: list[dict[str, Any]],
+    published: Collection[tuple[str, int]],
+) -> None:
+    say = found.about(upload)
     if len(pages) != len(upload.texts):
-        say(found.lost, f"has {len(pages)} pages in the books, not {len(upload.texts)}")
+        say("lost", f"has {len(pages)} pages in the books, not {len(upload.texts)}")
     for page in pages:
         number, fate = page["page_number"], page["fate"]
-        if fate == "published" and (image["image_id"], number) not in published:
-            say(found.lost, f"page {number} is called published and is not in the snapshot")
+        if fate == "published" and (page["image_id"], number) not in published:
+            say("lost", f"page {number} is called published and is not in the snapshot")
         if fate not in _page_fates(upload, number):
-            say(found.wrong, f"page {number} is {fate} ({page['reason']}): {page['detail']}")
-    return None
+            say("wrong", f"page {number} is {fate} ({page['reason']}): {page['detail']}")
 
 
 def _page_fates(upload: Upload, number: int) -> Collection[str]:
@@ -171,36 +191,42 @@ def _page_fates(upload: Upload, number: int) -> Collection[str]:
         return ("held", "withdrawn")
     if 0 < number <= len(upload.texts) and not upload.texts[number - 1]:
         return ("rejected",)
-    return ("published", "duplicate") if upload.is_last else ("published", "duplicate", "superseded")
+    return ("published", "duplicate", *(() if upload.is_last else ("superseded",)))
 
 
 def _judge_rows(
-    found: Judgement, uploads: Iterable[Upload], rows: Collection[dict[str, Any]]
+    found: Judgement, uploads: Collection[Upload], rows: Collection[dict[str, Any]]
 ) -> None:
-    """Say which texts are missing in the dataset, in it twice, or in it without a source."""
+    """Say which texts are in the dataset without a source or twice, and which are missing."""
     by_version = {(one.key, one.version): one for one in uploads}
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        name = row["source_key"], row["source_version"]
-        source, number, text = by_version.get(name), row["page_number"], _words(row["text"])
-        known = source.texts if source else ()
-        if source is None or not 0 < number <= len(known) or text != known[number - 1]:
-            what = f"its row for page {number} has a text that the page has not"
-            found.wrong.append(Wrong(key=name[0], version=str(name[1]), what=what))
-            continue
-        if "decoded" not in source.fates:
-            what = f"its row for page {number} is still there, although it was replaced"
-            found.wrong.append(Wrong(key=name[0], version=name[1], what=what))
-        counts[source.collection, text] += 1
-        if counts[source.collection, text] == 2:
-            what = f"the text of page {number} is in the dataset more than once"
-            found.twice.append(Wrong(key=name[0], version=name[1], what=what))
-    for upload in by_version.values():
+        key, version = row["source_key"], str(row["source_version"])
+        upload = by_version.get((key, version))
+        if upload is None:
+            what = "is in the dataset, and nobody uploaded it"
+            found.wrong.append(Wrong(key=key, version=version, what=what))
+        elif not upload.is_foreign:
+            _judge_row(found, upload, row, counts)
+    for upload in uploads:
         for number, text in enumerate(upload.texts, start=1):
             is_wanted = text and upload.is_last and not upload.is_held
             if is_wanted and not counts[upload.collection, text]:
-                what = f"the text of page {number} is not in the dataset"
-                found.lost.append(Wrong(key=upload.key, version=upload.version, what=what))
+                found.about(upload)("lost", f"the text of page {number} is not in the dataset")
+
+
+def _judge_row(
+    found: Judgement, upload: Upload, row: dict[str, Any], counts: Counter[tuple[str, str]]
+) -> None:
+    say, number, text = found.about(upload), row["page_number"], _words(row["text"])
+    if not 0 < number <= len(upload.texts) or text != upload.texts[number - 1]:
+        return say("wrong", f"its row for page {number} has a text that the page has not")
+    if "decoded" not in upload.fates:
+        say("wrong", f"its row for page {number} is still there, although it was replaced")
+    counts[upload.collection, text] += 1
+    if counts[upload.collection, text] == 2:
+        say("twice", f"the text of page {number} is in the dataset more than once")
+    return None
 
 
 def _words(text: str) -> str:

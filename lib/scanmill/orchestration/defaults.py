@@ -26,7 +26,6 @@ RETRY_POLICY = ExceptionRetryPolicy(
 """Our error classes, mapped to Airflow in this one place; anything else is a bug or a kill."""
 
 
-
 def let_crashes_be_deaths(_context: Any) -> None:
     """Have a segmentation fault end this task's process, with a traceback in its log.
 
@@ -34,7 +33,7 @@ def let_crashes_be_deaths(_context: Any) -> None:
     ever in state `running`, and send heartbeats.
     """
     faulthandler.disable()
-    faulthandler.enable(sys.__stderr__)
+    faulthandler.enable(sys.__stderr__ or 2)
 
 
 TASK_DEFAULTS: dict[str, Any] = {

@@ -98,17 +98,13 @@ FAULTS = (
         name="kill_task_supervisor",
         what="kill -9 of the process that supervises a task",
         expected="noticed by the missing heartbeat; every page published once",
-        inject=functools.partial(
-            _order, order=Order(do="kill_supervisor", at_write=_PART)
-        ),
+        inject=functools.partial(_order, order=Order(do="kill_supervisor", at_write=_PART)),
     ),
     Fault(
         name="segfault_task",
         what="a real segmentation fault in a task's own process",
         expected="the task dies and is tried again; every page published",
-        inject=functools.partial(
-            _order, order=Order(do="segfault", at_write=_PART)
-        ),
+        inject=functools.partial(_order, order=Order(do="segfault", at_write=_PART)),
     ),
     Fault(
         name="kill_reader",
