@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from scanmill.errors import FatalError
+from scanmill.errors import FatalError, RetryableError
 
 WALL_FACTOR = 6
 """Wall clock per CPU second: on a loaded machine 5 CPU seconds were seen to take 18.5 s."""
@@ -29,6 +29,7 @@ CPU_SIGNALS = frozenset({signal.SIGXCPU, signal.SIGPROF})
 
 _TOOLS = ("prlimit", "setpriv", "env")
 _ERROR_BYTES = 4096
+_ROOM_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +57,25 @@ class Outcome:
     errors: str
 
 
+def require_room(folder: Path) -> None:
+    """Refuse to blame a program for what it could not do on a full disk.
+
+    Raises:
+        RetryableError: the disk that this folder lies on is full.
+    """
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < _ROOM_BYTES:
+        raise RetryableError(f"The disk under [{folder}] is full. Make room; it goes on by itself.")
+
+
 def run(
     program: Sequence[str], *, limits: Limits, environment: Mapping[str, str] | None = None
 ) -> Outcome:
-    """Run a program to its end under limits; nothing it started is left alive."""
+    """Run a program to its end under limits; nothing it started is left alive.
+
+    Raises:
+        RetryableError: it failed, and the disk is full.
+    """
     with tempfile.TemporaryDirectory(prefix="scanmill-") as work:
         home = Path(work)
         argv = wrapped(program, limits=limits, environment={"TMPDIR": work, **(environment or {})})
@@ -74,6 +90,8 @@ def run(
                 start_new_session=True,
             )
             is_late = _wait(child, limits.wall_seconds)
+        if child.returncode:
+            require_room(home)
         return Outcome(
             status=child.returncode,
             is_timeout=is_late or is_cpu_death(child.returncode),

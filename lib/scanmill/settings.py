@@ -13,9 +13,14 @@ from scanmill.errors import FatalError
 PREFIX = "SCANMILL_"
 _NO_SETTINGS = {
     *("SCANMILL_HOME", "SCANMILL_STACK", "SCANMILL_PROGRAM"),
-    *("SCANMILL_PROXY_PORT", "SCANMILL_DRILL_FOLDER", "SCANMILL_REAL_SCANS"),
+    *(
+        "SCANMILL_LOCAL_STORE",
+        "SCANMILL_PROXY_PORT",
+        "SCANMILL_DRILL_FOLDER",
+        "SCANMILL_REAL_SCANS",
+    ),
 }
-"""Variables that mark the local stack and its processes, or are the drill's or the tests' own."""
+"""Variables that are about the local stack and its processes, the drill or the tests."""
 
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from scanmill.cli.showing import people, print_json, safe
 from scanmill.drill.fault import Fault, Result
+from scanmill.local.home import STORES
 
 
 @click.command()
@@ -25,6 +26,7 @@ from scanmill.drill.fault import Fault, Result
 @click.option("--storms", type=click.IntRange(0), help="Rounds of many faults at once; 1 if all.")
 @click.option("--uploads", type=click.IntRange(1), default=300, help="Uploads of one storm.")
 @click.option("--seed", type=int, default=1, help="What chance is made from.")
+@click.option("--store", type=click.Choice(STORES), default=STORES[0], help="The S3 server.")
 @click.option("--dags", metavar="DIR", default="", help="Drill these DAG files instead of ours.")
 @click.option("--report", metavar="FILE", default="", help="Write what was seen as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
@@ -37,6 +39,7 @@ def drill(
     storms: int | None,
     uploads: int,
     seed: int,
+    store: str,
     dags: str,
     report: str,
     as_json: bool,
@@ -55,7 +58,9 @@ def drill(
     seeds = range(seed, seed + (int(is_whole) if storms is None else storms))
     # Whoever ends the drill ends its stack: the usual signal must not leave it behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    settings = {"AIRFLOW__CORE__DAGS_FOLDER": str(Path(dags).absolute())} if dags else {}
+    settings = {"SCANMILL_LOCAL_STORE": store}
+    if dags:
+        settings["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(dags).absolute())
     began = time.monotonic()
     results, stormed = [], []
     with running.opened(settings, seed=seed, tell=_tell) as world:
@@ -75,7 +80,7 @@ def drill(
     seconds = time.monotonic() - began
     people.print(f"{len(every)} faults in {seconds:.0f} s: {'all ok' if is_ok else 'NOT ok'}")
     if report:
-        words = reports.page(results, stormed, uploads=uploads, store="ministack", seconds=seconds)
+        words = reports.page(results, stormed, uploads=uploads, store=store, seconds=seconds)
         Path(report).write_text(words, encoding="utf-8")
     return 0 if is_ok else 1
 

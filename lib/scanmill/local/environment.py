@@ -120,7 +120,10 @@ def _aws(stack: Stack, secrets: Secrets) -> dict[str, str]:
 def _scanmill(home: Home, stack: Stack, secrets: Secrets) -> dict[str, str]:
     return {
         "SCANMILL_BUCKET": BUCKET,
-        "SCANMILL_QUEUE_URL": f"{store_url(stack)}/{_ACCOUNT}/{QUEUE}",
+        # SeaweedFS knows no queue: the sweep alone finds what lands.
+        "SCANMILL_QUEUE_URL": (
+            f"{store_url(stack)}/{_ACCOUNT}/{QUEUE}" if stack.store == homes.MINISTACK else ""
+        ),
         "SCANMILL_LEDGER_URL": f"sqlite:///{home.ledger}",
         "SCANMILL_EXPECTATIONS_DIR": str(homes.REPOSITORY / "expectations"),
         "SCANMILL_INBOX_DIR": str(home.mail),

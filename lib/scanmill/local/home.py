@@ -11,6 +11,9 @@ from typing import Any
 
 from scanmill.errors import FatalError
 
+MINISTACK, SEAWEEDFS = STORES = ("ministack", "seaweedfs")
+"""The S3 servers that a local stack can have."""
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -127,6 +130,11 @@ class Stack:
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     scratch: str = ""
     """Folder for sockets and temporary files, emptied at each start."""
+
+    @property
+    def store(self) -> str:
+        """The S3 server that this stack has."""
+        return self.settings.get("SCANMILL_LOCAL_STORE", MINISTACK)
 
 
 def load_stack(home: Home) -> Stack | None:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scanmill.local import home as homes
-from scanmill.local.home import Home
+from scanmill.local import seaweedfs
+from scanmill.local.home import SEAWEEDFS, Home
 from scanmill.local.ports import LOOPBACK
 from scanmill.local.reaper import PROGRAM_MARKER, STACK_MARKER, Kin, reap
 
@@ -72,6 +73,9 @@ def _store(home: Home) -> _Command:
     # Not from AWS_ENDPOINT_URL: something may stand between the store and its clients.
     stack = homes.load_stack(home)
     assert stack is not None  # noqa: S101 - whoever starts programs has saved it
+    if stack.store == SEAWEEDFS:
+        command, extra = seaweedfs.command(home, stack)
+        return command, dict(extra)
     return [*STORE_COMMAND], {
         "GATEWAY_PORT": str(stack.ports[STORE]),
         "BIND_HOST": LOOPBACK,

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scanmill.errors import FatalError
+from scanmill.errors import FatalError, RetryableError
 from scanmill.local import environment as environments
-from scanmill.local import health, ports, program, supervisor, template
+from scanmill.local import health, ports, program, seaweedfs, supervisor, template
 from scanmill.local import home as homes
 from scanmill.local.home import Home, Stack
 from scanmill.local.program import STORE
@@ -137,7 +137,7 @@ def _start(home: Home, report: Report) -> None:
     if left := reap(environments.marker(home), kin=program.kin(home)):
         report(f"Ended {len(left)} processes that an earlier stack left behind")
     stack, variables = _remember(home)
-    if not (home.store / _SETTLED).exists():
+    if stack.store == homes.MINISTACK and not (home.store / _SETTLED).exists():
         report("Making bucket and queue")
         _settle_store(home, stack, variables)
     if template.prepare(home, environments.for_processes(home, stack, variables)):
@@ -155,11 +155,16 @@ def _remember(home: Home) -> tuple[Stack, dict[str, str]]:
     defaults = environments.build(home, Stack(ports=last.ports), secrets) if last else {}
     if last:
         shutil.rmtree(last.scratch, ignore_errors=True)
+    settings = {**(last.settings if last else {}), **_asked(defaults)}
+    store = _settle_which_store(home, Stack(ports={}, settings=settings))
+    names = (*PORTS, *(seaweedfs.PORTS if store == homes.SEAWEEDFS else ()))
     stack = Stack(
-        ports=ports.choose(PORTS, last.ports if last else {}),
-        settings={**(last.settings if last else {}), **_asked(defaults)},
+        ports=ports.choose(names, last.ports if last else {}),
+        settings=settings,
         scratch=str(supervisor.make_scratch(home)),
     )
+    if store == homes.SEAWEEDFS:
+        seaweedfs.prepare(home, secrets)
     variables = environments.build(home, stack, secrets)
     homes.save_stack(home, stack)
     environments.write_env_file(home, variables)
@@ -168,6 +173,29 @@ def _remember(home: Home) -> tuple[Stack, dict[str, str]]:
         home.airflow / "passwords.json", json.dumps({environments.ADMIN: secrets.admin_password})
     )
     return stack, variables
+
+
+def _settle_which_store(home: Home, stack: Stack) -> str:
+    """Return the S3 server of this home; it is chosen once, because another one sees nothing of it.
+
+    Raises:
+        FatalError: there is no such server, or the home has another one.
+    """
+    if stack.store not in homes.STORES:
+        raise FatalError(
+            f"There is no store [{stack.store}]. Set SCANMILL_LOCAL_STORE to one of {homes.STORES}"
+        )
+    note = home.store / "server"
+    before = note.read_text(encoding="utf-8") if note.exists() else ""
+    if not before and (home.store / _SETTLED).exists():
+        before = homes.MINISTACK  # it was the only one
+    if before not in {"", stack.store}:
+        raise FatalError(
+            f"What landed in [{home.root}] lies in [{before}], and [{stack.store}] cannot see it. "
+            f"Set SCANMILL_LOCAL_STORE={before}, or SCANMILL_HOME to another folder."
+        )
+    homes.write_private(note, stack.store)
+    return stack.store
 
 
 def _settle_store(home: Home, stack: Stack, variables: dict[str, str]) -> None:
@@ -198,13 +226,19 @@ def _settle_store(home: Home, stack: Stack, variables: dict[str, str]) -> None:
 
 
 def _provision_running(stack: Stack, variables: dict[str, str]) -> None:
-    deadline = time.monotonic() + STORE_SECONDS
-    while not ports.is_listening(stack.ports["store"]):
+    """Provision the store as soon as it answers: it may listen before it can serve."""
+    deadline, port = time.monotonic() + STORE_SECONDS, stack.ports["store"]
+    while True:
+        try:
+            if ports.is_listening(port):
+                provision(Store.of(variables))
+                return
+        except RetryableError:
+            if time.monotonic() > deadline:
+                raise
         if time.monotonic() > deadline:
-            port = stack.ports["store"]
             raise FatalError(f"The store does not answer on port [{port}]; see logs/store.log")
         time.sleep(0.05)
-    provision(Store.of(variables))
 
 
 def _complete(home: Home, report: Report) -> None:

@@ -114,10 +114,12 @@ class TesseractEngine:
                 timeout=limits.wall_seconds,
             )
         except pytesseract.TesseractError as error:  # before RuntimeError, which it inherits from
+            sandbox.require_room(work)
             return [_failed(error.status, pages)] * len(rasters)
         except RuntimeError as error:
             return [_set_aside(Reason.ENGINE_TIMEOUT, str(error))] * len(rasters)
         except (FileNotFoundError, UnicodeDecodeError) as error:
+            sandbox.require_room(work)
             return [_set_aside(Reason.INCOMPLETE_OUTPUT, str(error))] * len(rasters)
         return parsed(table, rasters, seconds=time.monotonic() - started)
 
