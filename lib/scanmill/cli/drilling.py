@@ -2,18 +2,20 @@
 
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 from rich.text import Text
 
 from scanmill.cli.showing import people, print_json, safe
-from scanmill.drill.fault import Fault, Result
 from scanmill.local.home import STORES
+
+if TYPE_CHECKING:
+    from scanmill.drill.drilling import Outcome
+    from scanmill.drill.fault import Fault, Result
 
 
 @click.command()
@@ -45,89 +47,80 @@ def drill(
     as_json: bool,
 ) -> int:
     """Break a stack of its own in every known way; prove that no page is lost, doubled or wrong."""
-    from scanmill.drill import faults, running, storm  # noqa: PLC0415 - only this command
-    from scanmill.drill import report as reports  # noqa: PLC0415
+    # A second of imports, which no other command should pay for.
+    from scanmill.drill import faults  # noqa: PLC0415
+    from scanmill.drill.drilling import Wish, perform  # noqa: PLC0415
+    from scanmill.drill.report import page  # noqa: PLC0415
 
-    chosen = _chosen(faults.ALL, names, is_quick=quick, has_others=bool(corpus or storms))
+    chosen = _chosen(faults.ALL, names, is_quick=quick)
     if is_list:
         _show_faults(chosen)
         return 0
     if corpus:
-        chosen.append(faults.corpus(corpus))
+        chosen = [*(chosen if quick or names else ()), faults.corpus(corpus)]
     is_whole = not (quick or names or corpus)
-    seeds = range(seed, seed + (int(is_whole) if storms is None else storms))
     # Whoever ends the drill ends its stack: the usual signal must not leave it behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    settings = {"SCANMILL_LOCAL_STORE": store}
-    if dags:
-        settings["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(dags).absolute())
-    began = time.monotonic()
-    results, stormed = [], []
-    with running.opened(settings, seed=seed, tell=_tell) as world:
-        for result in running.run(world, chosen, seed=seed, tell=_tell):
-            results.append(result)
-            _show_result(result)
-        for number in seeds:
-            stormed.append(storm.run(world, seed=number, uploads=uploads, tell=_tell))
-            _show_result(stormed[-1][0])
-    every = [*results, *(result for result, _ in stormed)]
-    is_ok = all(result.ok for result in every)
+    wish = Wish(
+        faults=chosen,
+        storms=int(is_whole) if storms is None else storms,
+        uploads=uploads,
+        seed=seed,
+        store=store,
+        dags=dags,
+    )
+    outcome = perform(wish, tell=_tell, show=_show_result)
     if as_json:
-        print_json({"faults": [result.to_json() for result in every], "ok": is_ok})
-    _show_results(every)
-    for result, tally in stormed:
-        people.print(f"  {result.name}: a naive loop misses {tally.missing} of {tally.pages} pages")
-    seconds = time.monotonic() - began
-    people.print(f"{len(every)} faults in {seconds:.0f} s: {'all ok' if is_ok else 'NOT ok'}")
+        print_json(outcome.to_json())
+    _show_outcome(outcome)
     if report:
-        words = reports.page(results, stormed, uploads=uploads, store=store, seconds=seconds)
-        Path(report).write_text(words, encoding="utf-8")
-    return 0 if is_ok else 1
+        Path(report).write_text(page(outcome), encoding="utf-8")
+    return 0 if outcome.ok else 1
 
 
-def _chosen(
-    known: Sequence[Fault], names: Sequence[str], *, is_quick: bool, has_others: bool
-) -> list[Fault]:
+def _chosen(known: "Sequence[Fault]", names: Sequence[str], *, is_quick: bool) -> "list[Fault]":
     by_name = {fault.name: fault for fault in known}
     for name in names:
         if name not in by_name:
             raise click.UsageError(f"There is no fault [{name}]. See: ./scanmill drill --list")
     if names:
         return [by_name[name] for name in names]
-    if is_quick:
-        return [fault for fault in known if fault.is_quick]
-    return [] if has_others else list(known)
+    return [fault for fault in known if fault.is_quick or not is_quick]
 
 
 def _tell(words: str) -> None:
     people.print(f"  {words}")
 
 
-def _show_faults(chosen: Sequence[Fault]) -> None:
+def _show_faults(chosen: "Sequence[Fault]") -> None:
     table = Table("fault", "what is broken", "what is expected", box=None, header_style="bold")
     for fault in chosen:
         table.add_row(fault.name, fault.what, fault.expected)
     people.print(table)
 
 
-def _show_result(result: Result) -> None:
+def _show_result(result: "Result") -> None:
     style = "yellow" if result.hindrance else "green" if result.ok else "bold red"
     people.print(Text("    ") + Text(_verdict(result), style=style) + safe(f"  {result.seen}"))
 
 
-def _show_results(results: Sequence[Result]) -> None:
+def _show_outcome(outcome: "Outcome") -> None:
     names = ("fault", "injected", "detected", "recovered", "lost", "twice", "wrong text", "seen")
     table = Table(*names, box=None, header_style="bold")
-    for result in results:
+    for result in outcome.results:
         style = "yellow" if result.hindrance else "" if result.ok else "bold red"
         cells: list[Any] = [Text(result.name, style=style), str(result.injected)]
         cells += [_seconds(result.detected_s), _seconds(result.recovered_s)]
         cells += [str(result.lost), str(result.twice), str(result.wrong), safe(result.seen)]
         table.add_row(*cells)
     people.print(table)
+    for result, tally in outcome.storms:
+        people.print(f"  {result.name}: a naive loop misses {tally.missing} of {tally.pages} pages")
+    count, verdict = len(outcome.results), "all ok" if outcome.ok else "NOT ok"
+    people.print(f"{count} faults in {outcome.seconds:.0f} s: {verdict}")
 
 
-def _verdict(result: Result) -> str:
+def _verdict(result: "Result") -> str:
     if result.hindrance:
         return "not injected"
     return "ok" if result.ok else "FAILED"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from scanmill import __version__
+from scanmill.drill.drilling import Outcome
 from scanmill.drill.fault import Result
 from scanmill.drill.naive import Tally
 
@@ -63,33 +64,27 @@ and SQS; the loss of a zone; several machines with PostgreSQL; a malicious autho
 """
 
 
-def page(
-    faults: Sequence[Result],
-    storms: Sequence[tuple[Result, Tally]],
-    *,
-    uploads: int,
-    store: str,
-    seconds: float,
-) -> str:
+def page(outcome: Outcome) -> str:
     """Return the page, in Markdown."""
     head = _HEAD.format(
-        storms=len(storms),
-        uploads=uploads,
+        storms=outcome.wish.storms,
+        uploads=outcome.wish.uploads,
         date=dt.datetime.now(dt.UTC).date(),
-        minutes=seconds / 60,
+        minutes=outcome.seconds / 60,
         scanmill=__version__,
         airflow=version("apache-airflow"),
-        store=store,
+        store=outcome.wish.store,
         python=platform.python_version(),
         cores=os.cpu_count(),
     )
     parts = [head]
-    if storms:
-        parts += [_STORMS, *(_storm_row(*one) for one in storms), _sum(storms)]
-    counted = [result for result in faults if not result.hindrance]
+    if outcome.storms:
+        rows = (_storm_row(*one) for one in outcome.storms)
+        parts += [_STORMS, *rows, _sum(outcome.storms)]
+    counted = [result for result in outcome.faults if not result.hindrance]
     if counted:
         parts += [_FAULTS, *map(_fault_row, counted)]
-    skipped = [f" {result.name}: {result.hindrance}." for result in faults if result.hindrance]
+    skipped = (f" {one.name}: {one.hindrance}." for one in outcome.faults if one.hindrance)
     return "".join([*parts, _NOT_INJECTED, *skipped, "\n"])
 
 
