@@ -1,5 +1,7 @@
 """Asks Airflow's REST API, as any client may; knows nothing of Airflow's code."""
 
+import datetime as dt
+import urllib.parse
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,6 +11,7 @@ from scanmill.errors import RetryableError
 from scanmill.settings import Settings
 
 _TIMEOUT_SECONDS = 10
+_MOST = 100
 
 
 class AirflowApi:
@@ -52,6 +55,41 @@ class AirflowApi:
         """Return a DAG."""
         return self._ask("GET", f"/api/v2/dags/{dag_id}")
 
+    def tagged(self, tag: str) -> set[str]:
+        """Return the DAGs with this tag."""
+        found = self._ask("GET", "/api/v2/dags", params={"tags": tag, "limit": _MOST})
+        return {dag["dag_id"] for dag in found["dags"]}
+
+    def running_tasks(self) -> list[dict[str, Any]]:
+        """Return the tasks that run, of all DAGs, those that began first."""
+        params = {"state": "running", "order_by": "start_date", "limit": _MOST}
+        path = "/api/v2/dags/~/dagRuns/~/taskInstances"
+        return list(self._ask("GET", path, params=params)["task_instances"])
+
+    def execution_timeout(self, dag_id: str, task_id: str) -> float | None:
+        """Return after how many seconds Airflow ends a task; None where it never does."""
+        limit = self._ask("GET", f"/api/v2/dags/{_quoted(dag_id)}/tasks/{_quoted(task_id)}")
+        parts = limit["execution_timeout"]
+        if parts is None:
+            return None
+        names = ("days", "seconds", "microseconds")
+        return dt.timedelta(**{name: parts[name] for name in names}).total_seconds()
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Return a run."""
+        return self._ask("GET", f"/api/v2/dags/{_quoted(dag_id)}/dagRuns/{_quoted(run_id)}")
+
+    def ended_runs(self, dag_id: str, *, state: str, since: dt.datetime) -> list[dict[str, Any]]:
+        """Return the runs of a DAG, or of all (`~`), that ended so since then, newest first."""
+        params = {
+            "state": state,
+            "end_date_gte": since.isoformat(),
+            "order_by": "-end_date",
+            "limit": _MOST,
+        }
+        path = f"/api/v2/dags/{_quoted(dag_id)}/dagRuns"
+        return list(self._ask("GET", path, params=params)["dag_runs"])
+
     def ring(self, asset_name: str, partition_key: str) -> None:
         """Announce a partition of an asset."""
         asset_id = self.asset(asset_name)["id"]
@@ -80,3 +118,12 @@ def health(settings: Settings) -> dict[str, Any]:
         raise RetryableError(f"Airflow did not answer [{url}]: {error}") from error
     content: dict[str, Any] = answer.json()
     return content
+
+
+def run_url(settings: Settings, dag_id: str, run_id: str) -> str:
+    """Return the address of the page of a run."""
+    return f"{settings.airflow_url}/dags/{_quoted(dag_id)}/runs/{_quoted(run_id)}"
+
+
+def _quoted(name: str) -> str:
+    return urllib.parse.quote(name, safe="~")

@@ -82,6 +82,15 @@ class Settings(BaseSettings):
     pending_alert_seconds: Seconds = Field(
         1800, description="An image pending for longer raises an alert."
     )
+    stuck_alert_seconds: Seconds = Field(
+        1800, description="A batch that nothing happens to for longer raises an alert."
+    )
+    task_alert_seconds: Seconds = Field(
+        1800, description="A task that runs for longer raises an alert; nobody ends it."
+    )
+    task_seconds: Count = Field(
+        21600, description="A task that runs for longer is ended and tried again."
+    )
     batch_images: Count = Field(2000, description="Most images in one batch.")
     slice_images: Count = Field(200, description="Most images in one slice, about 120 s of OCR.")
     slices_at_once: Count = Field(

@@ -71,16 +71,20 @@ class Listed:
 class Store:
     """One bucket of an S3 store."""
 
-    def __init__(self, bucket: str) -> None:
-        """Reach the bucket with the credentials and the endpoint that the AWS environment names."""
+    def __init__(self, bucket: str, *, patience_seconds: float = 0) -> None:
+        """Reach the bucket with the credentials and the endpoint that the AWS environment names.
+
+        With `patience_seconds` whatever takes longer has failed, and nothing is tried again.
+        """
         self.bucket = bucket
+        self._patience_seconds = patience_seconds
 
     @functools.cached_property
     def _s3(self) -> Any:
         config = Config(
-            retries={"mode": "standard", "max_attempts": 4},
-            connect_timeout=10,
-            read_timeout=30,
+            retries={"mode": "standard", "max_attempts": 1 if self._patience_seconds else 4},
+            connect_timeout=self._patience_seconds or 10,
+            read_timeout=self._patience_seconds or 30,
             s3={"addressing_style": "path"},
         )
         try:

@@ -1,19 +1,26 @@
-"""The watchdog tells once of what is away, and once when it is back."""
+"""The watchdog tells once of what is wrong, and once when it is over; then it is a new event."""
 
-import http.server
-import json
+import datetime as dt
 import os
-import threading
+import socket
+import time
 
 import pytest
+import sqlalchemy as sa
 
-from drivers import drop, rows_of
+from drivers import delete, drop, finish_batch, forget, read_batch, rows_of, run_pipeline
 from engines.scripted import picture, prose
+from engines.small_airflow import WELL, small_airflow
 from scanmill.ledger import tables as t
 from scanmill.steps import planning
-from scanmill.steps.watching import PATIENCE_SECONDS, Watchdog
+from scanmill.steps.auditing import audit
+from scanmill.steps.healing import heal
+from scanmill.steps.looking import PATIENCE_SECONDS
+from scanmill.steps.watching import LOOK_SECONDS, Watchdog
 
-WELL = {name: {"status": "healthy"} for name in ("scheduler", "triggerer", "dag_processor")}
+pytestmark = pytest.mark.usefixtures("plain_reports")
+
+MINUTE, HOUR = 60, 3600
 
 
 class Clock:
@@ -28,28 +35,13 @@ class Clock:
 @pytest.fixture
 def airflow():
     """An Airflow that says of its health what it is told to say."""
-    health = dict(WELL)
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps(health).encode())
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    server.health = health
-    yield server
-    server.shutdown()
-    server.server_close()
+    with small_airflow() as server:
+        yield server
 
 
 @pytest.fixture
 def watched(new_mill, airflow):
-    return new_mill(airflow_url=f"http://127.0.0.1:{airflow.server_port}")
+    return new_mill(airflow_url=airflow.url)
 
 
 @pytest.fixture
@@ -62,15 +54,30 @@ def told(mill):
 
 
 def look(watchdog, clock, seconds):
-    for _ in range(0, seconds, 15):
-        clock.now += 15
+    for _ in range(0, seconds, LOOK_SECONDS):
+        clock.now += LOOK_SECONDS
         watchdog.look()
+
+
+def pass_by(mill, seconds, *columns):
+    """Let what stands in these columns of the ledger have happened so much earlier."""
+    with mill.ledger.writing() as connection:
+        for column in columns:
+            for (moment,) in connection.execute(sa.select(column).distinct()).all():
+                if moment is not None:
+                    earlier = {column.name: moment - dt.timedelta(seconds=seconds)}
+                    connection.execute(
+                        sa.update(column.table).where(column == moment).values(earlier)
+                    )
 
 
 def test_while_all_is_well_nothing_is_told(watched, clock):
     look(Watchdog(watched, clock=clock), clock, 120)
 
     assert told(watched) == []
+
+
+# --- components ----------------------------------------------------------------------------------
 
 
 def test_a_supervisor_that_is_gone_is_told_of_and_so_is_its_successor(watched, clock):
@@ -83,7 +90,7 @@ def test_a_supervisor_that_is_gone_is_told_of_and_so_is_its_successor(watched, c
     assert "./scanmill up" in message["text"]
 
     look(Watchdog(watched, clock=clock, supervisor=os.getppid()), clock, 120)
-    assert told(watched)[1:] == ["component_back:supervisor:0"]
+    assert told(watched)[1:] == ["over:component_away:supervisor:0"]
 
 
 @pytest.mark.parametrize("name", WELL)
@@ -94,13 +101,22 @@ def test_a_dead_component_makes_one_message_and_one_when_it_is_back(watched, air
     airflow.health[name] = WELL[name]
     look(watchdog, clock, 60)
 
-    assert told(watched) == [f"component_away:{name}:0", f"component_back:{name}:0"]
+    assert told(watched) == [f"component_away:{name}:0", f"over:component_away:{name}:0"]
+
+
+def test_a_dead_component_is_told_of_within_a_minute(watched, airflow, clock):
+    watchdog = Watchdog(watched, clock=clock)
+    airflow.health["scheduler"] = {"status": "unhealthy"}
+
+    look(watchdog, clock, 50)
+
+    assert told(watched) == ["component_away:scheduler:0"]
 
 
 def test_what_is_back_within_its_patience_is_not_told_of(watched, airflow, clock):
     watchdog = Watchdog(watched, clock=clock)
     airflow.health["scheduler"] = {"status": "unhealthy"}
-    look(watchdog, clock, PATIENCE_SECONDS - 15)
+    look(watchdog, clock, PATIENCE_SECONDS)
     airflow.health["scheduler"] = WELL["scheduler"]
     look(watchdog, clock, 120)
 
@@ -115,7 +131,12 @@ def test_what_dies_again_is_told_of_again(watched, airflow, clock):
         airflow.health["triggerer"] = WELL["triggerer"]
         look(watchdog, clock, 60)
 
-    assert len(told(watched)) == 4
+    assert told(watched) == [
+        "component_away:triggerer:0",
+        "over:component_away:triggerer:0",
+        "component_away:triggerer:1",
+        "over:component_away:triggerer:1",
+    ]
 
 
 def test_a_watchdog_that_was_killed_does_not_tell_twice(watched, airflow, clock):
@@ -126,31 +147,70 @@ def test_a_watchdog_that_was_killed_does_not_tell_twice(watched, airflow, clock)
     assert told(watched) == ["component_away:scheduler:0"]
 
 
-def test_an_airflow_that_does_not_answer_is_told_of(watched, airflow, clock):
+def test_an_airflow_that_does_not_answer_is_told_of_and_its_parts_are_as_they_were(
+    watched, airflow, clock
+):
+    watchdog = Watchdog(watched, clock=clock)
+    airflow.health["scheduler"] = {"status": "unhealthy"}
+    look(watchdog, clock, 60)
     airflow.shutdown()
     airflow.server_close()
 
-    look(Watchdog(watched, clock=clock), clock, 60)
+    look(watchdog, clock, 60)
 
-    assert told(watched) == ["component_away:api_server:0"]
+    assert told(watched) == ["component_away:scheduler:0", "component_away:api_server:0"]
 
 
 def test_a_store_that_does_not_answer_is_told_of(watched, clock, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
 
-    look(Watchdog(watched, clock=clock), clock, 45)
+    look(Watchdog(watched, clock=clock), clock, 40)
 
     assert told(watched) == ["component_away:store:0"]
 
 
-def test_images_that_wait_too_long_are_told_of_once(new_mill, clock):
+def test_a_store_that_takes_the_question_and_never_answers_does_not_hold_up_the_watchdog(
+    new_mill, clock, monkeypatch
+):
+    mill = new_mill()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{mute.getsockname()[1]}")
+        watchdog = Watchdog(mill, clock=clock, lister=Nobody())
+        began = time.monotonic()
+        watchdog.look()
+        seconds = time.monotonic() - began
+        clock.now += PATIENCE_SECONDS
+        watchdog.look()
+
+    assert seconds < 30
+    assert told(mill) == ["component_away:store:0"]
+
+
+class Nobody:
+    """An executor whose work is never done."""
+
+    def submit(self, _work):
+        return self
+
+    def done(self):
+        return False
+
+
+# --- images and batches --------------------------------------------------------------------------
+
+
+def test_images_that_wait_too_long_are_told_of_once_and_when_they_are_read(new_mill, clock):
     mill = new_mill(pending_alert_seconds=0)
     drop(mill, "c/x/1.png", picture(prose(1)))
-    planning.plan_batches(mill)
+    (batch_id,) = planning.plan_batches(mill)
+    watchdog = Watchdog(mill, clock=clock)
 
-    look(Watchdog(mill, clock=clock), clock, 60)
+    look(watchdog, clock, 60)
+    assert told(mill) == ["images_pending:0"]
+    finish_batch(mill, batch_id)
+    look(watchdog, clock, 60)
 
-    assert [key.split(":")[0] for key in told(mill)] == ["images_pending"]
+    assert told(mill) == ["images_pending:0", "over:images_pending:0"]
 
 
 def test_images_that_nobody_plans_are_told_of_once(new_mill, clock):
@@ -165,3 +225,148 @@ def test_images_that_nobody_plans_are_told_of_once(new_mill, clock):
     (message,) = rows_of(mill, t.OUTBOX)
     assert message["kind"] == "images_pending"
     assert "no batch yet" in message["text"]
+
+
+@pytest.fixture
+def two_batches(mill):
+    """A mill with two batches, planned an hour ago, the first of them begun."""
+    for number in (1, 2):
+        drop(mill, f"c{number}/x/{number}.png", picture(prose(number)))
+        planning.plan_batches(mill)
+    read_batch(mill, "c1-000001")
+    pass_by(mill, HOUR, t.BATCHES.c.planned_at, t.DOORBELLS.c.touched_at)
+    return mill
+
+
+def test_a_batch_that_nobody_moves_is_told_of_once_and_when_it_moves(two_batches, clock):
+    watchdog = Watchdog(two_batches, clock=clock)
+
+    look(watchdog, clock, 60)
+    assert told(two_batches) == ["batch_stuck:c1-000001:0"]
+    finish_batch(two_batches, "c1-000001")
+    look(watchdog, clock, 60)
+
+    assert told(two_batches) == ["batch_stuck:c1-000001:0", "over:batch_stuck:c1-000001:0"]
+
+
+def test_a_batch_that_waits_for_its_turn_is_not_stuck_until_another_overtakes_it(
+    two_batches, clock
+):
+    watchdog = Watchdog(two_batches, clock=clock)
+    drop(two_batches, "c3/x/3.png", picture(prose(3)))
+    planning.plan_batches(two_batches)
+    planning.note_announced(two_batches, ["c3-000001"])
+    finish_batch(two_batches, "c1-000001")
+    look(watchdog, clock, 60)
+    assert told(two_batches) == []
+
+    finish_batch(two_batches, "c3-000001")
+    look(watchdog, clock, 60)
+
+    assert told(two_batches) == ["batch_stuck:c2-000001:0"]
+
+
+# --- the audit -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def published(new_mill):
+    """A mill that has published two scans, and no channel to tell by."""
+    mill = new_mill(audit_seconds=MINUTE)
+    for number in (1, 2):
+        drop(mill, f"c/x/{number}.png", picture(prose(number)))
+    run_pipeline(mill)
+    assert audit(mill) == []
+    return mill
+
+
+def pages_are_forgotten(mill):
+    forget(mill, t.PAGES)
+    assert audit(mill)
+
+
+def test_damage_is_told_of_once_and_when_it_is_mended_and_again_when_it_is_there_again(
+    published, clock
+):
+    watchdog = Watchdog(published, clock=clock)
+    for _ in range(2):
+        pages_are_forgotten(published)
+        look(watchdog, clock, 60)
+        audit(published)  # found again: no other event
+        look(watchdog, clock, 60)
+        heal(published)
+        look(watchdog, clock, 60)
+
+    first, _, second, _ = keys = told(published)
+    assert {key.split(":")[0] for key in (first, second)} == {"books_do_not_balance"}
+    assert keys == [first, f"over:{first}", second, f"over:{second}"]
+
+
+def test_other_damage_is_another_event_and_one_message_says_when_all_is_mended(published, clock):
+    watchdog = Watchdog(published, clock=clock)
+    pages_are_forgotten(published)
+    look(watchdog, clock, 60)
+    (plan,) = [key for key, _ in published.store.list_keys("batches/") if "plan" in key]
+    body = published.store.read(plan)
+    delete(published, plan)
+    audit(published)
+    look(watchdog, clock, 60)
+    published.store.create(plan, body)
+    heal(published)
+
+    sent = [row["key"] for row in rows_of(published, t.OUTBOX) if row["text"]]
+    assert [key.split(":")[0] for key in sent].count("books_do_not_balance") == 2
+    assert [key.split(":")[0] for key in sent].count("over") == 1
+
+
+def test_damage_that_is_healed_at_once_is_not_told_of(published, clock):
+    watchdog = Watchdog(published, clock=clock)
+    pages_are_forgotten(published)
+    look(watchdog, clock, 20)
+    heal(published)
+    look(watchdog, clock, 60)
+
+    assert told(published) == []
+
+
+def test_an_audit_that_does_not_run_is_told_of_once_and_when_it_runs(published, clock):
+    watchdog = Watchdog(published, clock=clock)
+    pass_by(published, 3 * MINUTE, t.AUDITS.c.finished_at)
+    look(watchdog, clock, 60)
+    audit(published)
+    look(watchdog, clock, 60)
+
+    assert told(published) == ["audit_overdue:0", "over:audit_overdue:0"]
+
+
+def test_without_an_interval_no_audit_is_missed(new_mill, clock):
+    mill = new_mill(audit_seconds=0)
+    audit(mill)
+    pass_by(mill, HOUR, t.AUDITS.c.finished_at)
+
+    look(Watchdog(mill, clock=clock), clock, 60)
+
+    assert told(mill) == []
+
+
+# --- what it costs -------------------------------------------------------------------------------
+
+
+def test_a_look_costs_the_same_however_much_is_published(published):
+    watchdog = Watchdog(published, lister=Nobody())
+    watchdog.look()
+    few = statements(published, watchdog.look)
+    for number in range(3, 9):
+        drop(published, f"c/x/{number}.png", picture(prose(number)))
+    run_pipeline(published)
+
+    assert statements(published, watchdog.look) == few
+
+
+def statements(mill, work):
+    """Return how many statements the ledger executes."""
+    executed = []
+    engine = mill.ledger._engine
+    sa.event.listen(engine, "before_cursor_execute", lambda *arguments: executed.append(arguments))
+    work()
+    return len(executed)

@@ -78,6 +78,21 @@ def latest_audit(connection: Connection) -> sa.RowMapping | None:
     return connection.execute(query).mappings().first()
 
 
+def audit(connection: Connection, number: int) -> sa.RowMapping | None:
+    """Return the audit with this number."""
+    query = sa.select(t.AUDITS).where(t.AUDITS.c.number == number)
+    return connection.execute(query).mappings().first()
+
+
+def found_since(connection: Connection, moment: dt.datetime | None) -> bool:
+    """Tell whether the newest audit found something, or any since then."""
+    newest = latest_audit(connection)
+    if moment is None or newest is None or newest["findings"]:
+        return bool(newest and newest["findings"])
+    query = sa.select(t.AUDITS.c.findings).where(t.AUDITS.c.finished_at >= moment)
+    return any(connection.scalars(query))
+
+
 def batch(connection: Connection, batch_id: str) -> sa.RowMapping | None:
     """Return one batch."""
     query = sa.select(t.BATCHES).where(t.BATCHES.c.batch_id == batch_id)
@@ -148,6 +163,40 @@ def unbuilt_batches(
         sa.and_(was_rung < stalled_since, bells.touched_at < stalled_since),
     )
     return _waiting(connection, (BatchState.PASSED, BatchState.RELEASED), is_missed)
+
+
+def stuck_batches(connection: Connection, *, since: dt.datetime) -> Sequence[sa.RowMapping]:
+    """Return the batches that nothing has happened to since then, and that wait for no other.
+
+    A batch in a queue is not stuck: it waits for its turn. It had its turn when it has begun to be
+    read, or a batch that was planned later has got further; and it is the next one when nothing at
+    all has happened.
+    """
+    bells, other, moved = t.DOORBELLS.c, t.BATCHES.alias("other"), t.DOORBELLS.alias("moved")
+    moved_at = sa.func.coalesce(bells.touched_at, t.BATCHES.c.planned_at)
+    overtaken = sa.exists(
+        sa.select(other.c.batch_id)
+        .join(moved, moved.c.batch_id == other.c.batch_id)
+        .where(
+            other.c.planned_at > t.BATCHES.c.planned_at,
+            other.c.state.in_(FINISHED),
+            moved.c.touched_at > moved_at,
+        )
+    )
+    is_begun = sa.and_(
+        t.BATCHES.c.state.in_((BatchState.PLANNED, BatchState.RECOGNIZED)),
+        bells.touched_at.is_not(None),
+    )
+    waiting = t.BATCHES.c.state.not_in(FINISHED | {BatchState.HELD})
+    earlier = t.BATCHES.alias("earlier")
+    oldest = sa.select(sa.func.min(earlier.c.planned_at)).where(
+        earlier.c.state.not_in(FINISHED | {BatchState.HELD})
+    )
+    is_next = sa.and_(_is_idle(since), t.BATCHES.c.planned_at == oldest.scalar_subquery())
+    rung = t.BATCHES.outerjoin(t.DOORBELLS, bells.batch_id == t.BATCHES.c.batch_id)
+    query = sa.select(t.BATCHES, moved_at.label("moved_at")).select_from(rung)
+    query = query.where(waiting, moved_at < since, sa.or_(is_begun, overtaken, is_next))
+    return connection.execute(query.order_by(t.BATCHES.c.planned_at)).mappings().all()
 
 
 def _is_idle(since: dt.datetime) -> sa.ColumnElement[bool]:

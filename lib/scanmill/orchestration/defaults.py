@@ -2,6 +2,7 @@
 
 import datetime as dt
 import faulthandler
+import signal
 import sys
 from typing import Any
 
@@ -33,6 +34,7 @@ def let_crashes_be_deaths(_context: Any) -> None:
     ever in state `running`, and send heartbeats.
     """
     faulthandler.disable()
+    signal.signal(signal.SIGSEGV, signal.SIG_DFL)
     faulthandler.enable(sys.__stderr__ or 2)
 
 
@@ -41,6 +43,7 @@ TASK_DEFAULTS: dict[str, Any] = {
     "retries": 3,
     "retry_delay": _RETRY_DELAY,
     "retry_policy": RETRY_POLICY,
+    "execution_timeout": dt.timedelta(seconds=_SETTINGS.task_seconds),
     "on_execute_callback": let_crashes_be_deaths,
     "on_failure_callback": tell_of_failed_task,
 }

@@ -31,6 +31,9 @@ _CHANNEL_ERRORS = (
 )
 """What a channel that is away, or was set wrongly, raises: it must not silence the others."""
 
+_AWAY = (TimeoutError, ConnectionError, smtplib.SMTPConnectError, smtplib.SMTPServerDisconnected)
+"""What says that a channel is away, whatever it is given."""
+
 
 def deliver(mill: Mill) -> int:
     """Send every alert that has not arrived and return how many have now, by all channels.
@@ -40,15 +43,25 @@ def deliver(mill: Mill) -> int:
     """
     with mill.ledger.reading() as connection:
         waiting = outbox.undelivered(connection)
-    return sum(_deliver(mill, message) for message in waiting)
+    away: dict[str, str] = {}
+    return sum(_deliver(mill, message, away) for message in waiting)
 
 
-def _deliver(mill: Mill, message: sa.RowMapping) -> bool:
+def channel_names(settings: Settings) -> list[str]:
+    """Return the channels that are set."""
+    return list(_channels(settings))
+
+
+def _deliver(mill: Mill, message: sa.RowMapping, away: dict[str, str]) -> bool:
+    """Send one message; `away` are the channels that need not be tried again in this round."""
     channels = _channels(mill.settings)
     sent = set(message["sent_by"].split())
     errors = [] if channels else ["no channel is set: see AIRFLOW_CONN_SMTP_DEFAULT"]
     for name, send in channels.items():
         if name in sent:
+            continue
+        if name in away:
+            errors.append(away[name])
             continue
         try:
             send(mill.settings, message)
@@ -59,6 +72,9 @@ def _deliver(mill: Mill, message: sa.RowMapping) -> bool:
             errors.append(
                 f"{name}: " + ("its address cannot be used" if is_secret else repr(error))
             )
+            # Ten messages that each wait for a dead server would hold up all the others.
+            if isinstance(error, _AWAY) or isinstance(getattr(error, "reason", None), OSError):
+                away[name] = errors[-1]
         else:
             sent.add(name)
             with mill.ledger.writing() as connection:

@@ -1,22 +1,22 @@
 """Heals the books with the pipeline's own steps, then audits again; it deletes nothing."""
 
-import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from scanmill import alerts, layout
+from scanmill import layout
 from scanmill.dataset import card, manifests
 from scanmill.errors import FatalError
 from scanmill.inert import inert
-from scanmill.ledger import outbox, receipts
+from scanmill.ledger import receipts
 from scanmill.ledger import tables as t
 from scanmill.models import Finding
-from scanmill.steps import Mill
+from scanmill.steps import Mill, looking
 from scanmill.steps.auditing import audit
 from scanmill.steps.building import catch_up, write_card
 from scanmill.steps.rebuilding import rebuild
+from scanmill.steps.telling import settle
 from scanmill.store import AlteredError, ObjectGoneError
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ def heal(mill: Mill) -> int:
         return 0
     _mend(mill, rebuild)
     left = audit(mill)
+    settle(mill, looking.findings(mill))
     if left:
-        tell(mill, left)
         raise FatalError(
             f"The books do not balance: {len(left)} findings, first [{left[0].kind}] on "
             f"[{inert(left[0].subject)}]. All of them: ./scanmill audit"
@@ -71,13 +71,6 @@ def _put_pointer_back(mill: Mill, newest: sa.RowMapping) -> None:
     if version < newest["version"]:
         log.warning("collection=%s snapshot=%d is current again", collection, newest["version"])
         mill.store.swap(address, newest["manifest"].encode(), etag=etag)
-
-
-def tell(mill: Mill, findings: Sequence[Finding]) -> None:
-    """Enter one alert for these findings; the same findings make no second one."""
-    message = alerts.books_do_not_balance(findings=findings)
-    with mill.ledger.writing() as connection:
-        outbox.post(connection, **dataclasses.asdict(message))
 
 
 def _finish_publishing(mill: Mill) -> None:
