@@ -82,7 +82,7 @@ class Store:
     @functools.cached_property
     def _s3(self) -> Any:
         config = Config(
-            retries={"mode": "standard", "max_attempts": 1 if self._patience_seconds else 4},
+            retries={"mode": "standard", "total_max_attempts": 1 if self._patience_seconds else 5},
             connect_timeout=self._patience_seconds or 10,
             read_timeout=self._patience_seconds or 30,
             s3={"addressing_style": "path"},

@@ -1,4 +1,4 @@
-"""A small Airflow: a real HTTP server that answers the questions of the watchdog as Airflow does."""
+"""A small Airflow: a real HTTP server that answers the watchdog as Airflow does."""
 
 import contextlib
 import datetime as dt
@@ -50,7 +50,9 @@ class SmallAirflow(http.server.ThreadingHTTPServer):
             }
         )
 
-    def task_runs(self, seconds, *, dag_id="recognize_pages", run_id="r1", batch=None, map_index=-1):
+    def task_runs(
+        self, seconds, *, dag_id="recognize_pages", run_id="r1", batch=None, map_index=-1
+    ):
         """Let a task have been running for so long."""
         self.runs.append(
             {

@@ -2,13 +2,16 @@
 
 import asyncio
 import dataclasses
+import datetime as dt
 import email
 import http.server
 import json
 import socket
 import threading
+import time
 
 import pytest
+import sqlalchemy as sa
 from aiosmtpd.smtp import SMTP
 
 from drivers import drop, rows_of, s3
@@ -16,7 +19,7 @@ from engines.faulty_s3 import answering
 from engines.scripted import picture, prose
 from scanmill.ledger import outbox
 from scanmill.ledger import tables as t
-from scanmill.steps import planning
+from scanmill.steps import delivering, planning
 from scanmill.steps.auditing import audit
 from scanmill.steps.delivering import deliver
 from scanmill.steps.healing import heal
@@ -225,6 +228,78 @@ def test_one_alert_that_cannot_go_does_not_hold_up_the_others(new_mill, hook):
 
     assert deliver(mill) == 2
     assert hook.heard == ["one", "two"]
+
+
+# --- a channel that is dead ----------------------------------------------------------------------
+
+
+def test_a_dead_channel_is_told_of_once_by_the_other_and_when_it_is_back_by_both(
+    new_mill, post_office, hook
+):
+    mill = new_mill(**smtp_at(post_office.port), **webhook_at(hook.server_port))
+    hook.status = UNAVAILABLE
+    for subject in ("one", "two"):
+        post(mill, subject)
+    go_round(mill, seconds=0)
+    assert post_office.subjects == ["one", "two"]
+
+    go_round(mill, seconds=60)
+    go_round(mill, seconds=60)
+    away = "[scanmill] the channel webhook takes no alerts"
+    assert post_office.subjects == ["one", "two", away]
+    hook.status, hook.heard = WELL, []
+    go_round(mill, seconds=0)
+    go_round(mill, seconds=0)
+
+    back = away.replace("the channel", "over: the channel")
+    assert post_office.subjects == ["one", "two", away, back]
+    assert hook.heard == ["one", "two", back]
+    (over,) = [row for row in rows_of(mill, t.OUTBOX) if row["kind"] == "over"]
+    assert "It was away for 2 min; 2 alerts waited for it." in over["text"]
+
+
+def test_where_mail_is_all_there_is_its_death_is_open_until_it_is_back(
+    new_mill, post_office, dead_port
+):
+    broken = new_mill(**smtp_at(dead_port))
+    post(broken, "one")
+    go_round(broken, seconds=0)
+    go_round(broken, seconds=60)
+    alerts = receipt(broken)["alerts"]
+    settings = broken.settings.model_copy(
+        update={"smtp_connection": smtp_at(post_office.port)["AIRFLOW_CONN_SMTP_DEFAULT"]}
+    )
+    go_round(dataclasses.replace(broken, settings=settings), seconds=0)
+
+    assert [alert["kind"] for alert in alerts["open"]] == ["channel_away"]
+    assert alerts["undelivered"] == 1
+    assert post_office.subjects == ["one", "[scanmill] over: the channel mail takes no alerts"]
+
+
+def test_a_server_that_takes_a_minute_to_refuse_holds_up_one_round_once(
+    new_mill, hook, monkeypatch
+):
+    monkeypatch.setattr(delivering, "_TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        mill = new_mill(**smtp_at(mute.getsockname()[1]), **webhook_at(hook.server_port))
+        for number in range(20):
+            post(mill, str(number))
+        began = time.monotonic()
+        deliver(mill)
+
+    assert time.monotonic() - began < 20 * 0.2
+    assert len(hook.heard) == 20
+    assert {row["tries"] for row in rows_of(mill, t.OUTBOX)} == {1}
+
+
+def go_round(mill, *, seconds):
+    """Let so much time pass, then let the watchdog do one round."""
+    with mill.ledger.writing() as connection:
+        for row in connection.execute(sa.select(t.OUTBOX)).mappings().all():
+            earlier = row["created_at"] - dt.timedelta(seconds=seconds)
+            same = t.OUTBOX.c.key == row["key"]
+            connection.execute(sa.update(t.OUTBOX).where(same).values(created_at=earlier))
+    watch(mill, forever=False)
 
 
 # --- the watchdog --------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The command line: what scripts rely on, exit codes, and one-line errors with their remedy."""
 
+import dataclasses
 import json
 import os
 import sys
@@ -8,7 +9,8 @@ import pytest
 
 from drivers import drop, forget, read_batch, run_pipeline
 from engines.scripted import gibberish, picture, prose
-from scanmill import cli
+from scanmill import alerts, cli
+from scanmill.ledger import outbox
 from scanmill.ledger import tables as t
 from scanmill.steps import planning
 
@@ -140,6 +142,20 @@ def test_what_is_listed_and_not_planned_is_pending(run, installed):
     sums = json.loads(run("status", "--json")[1])
 
     assert sums["images"]["landed"] == sums["images"]["pending"] == 1
+
+
+def test_status_shows_what_alerts_are_open_and_undelivered(run, installed):
+    message = alerts.component_away(component="scheduler", trouble="dead")
+    with installed.ledger.writing() as connection:
+        outbox.begin(connection, **dataclasses.asdict(message))
+
+    shown = json.loads(run("status", "--json")[1])["alerts"]
+    _, _, err = run("status")
+
+    assert [alert["subject"] for alert in shown["open"]] == ["[scanmill] the scheduler is away"]
+    assert shown["undelivered"] == 1
+    assert "alert: the scheduler is away (since 20" in err
+    assert "have not arrived: 1" in err
 
 
 def test_status_names_what_is_lost_and_ends_with_1(run, published):

@@ -50,6 +50,7 @@ def show_receipt(sums: Mapping[str, Any]) -> None:
         people.print(f"    {dataset['uri']}", style="cyan")
     for batch_id in sums["held"]:
         people.print(f"  held: {batch_id} waits for you: ./scanmill review {batch_id} --help")
+    _show_alerts(sums["alerts"])
     age = f"audited {sums['audited_seconds_ago']} s ago"
     if sums["lost"] or sums["imbalances"] or sums["findings"]:
         people.print(f"  lost: {sums['lost']}   ({age})", style="bold red")
@@ -58,6 +59,16 @@ def show_receipt(sums: Mapping[str, Any]) -> None:
             people.print(f"  {sentence}", style="red")
     else:
         people.print(f"  lost: 0   The books balance ({age}).", style="bold green")
+
+
+def _show_alerts(alerts: Mapping[str, Any]) -> None:
+    for alert in alerts["open"]:
+        since = f"{alert['created_at']:%Y-%m-%d %H:%M} UTC"
+        what = alert["subject"].removeprefix("[scanmill] ")
+        people.print(Text("  alert: ", style="yellow") + safe(what) + Text(f" (since {since})"))
+    if alerts["undelivered"]:
+        words = f"  alerts that have not arrived: {alerts['undelivered']}; why: ./scanmill doctor"
+        people.print(words, style="yellow")
 
 
 def _law(noun: str, total: str, counts: Mapping[str, int]) -> Table:

@@ -132,7 +132,7 @@ class Overseer:
         for alert in waiting:
             dag_id, batch_id = _of(alert)
             if any(
-                (run["partition_key"] or "") == batch_id
+                alerts.safe(run["partition_key"] or "") == batch_id  # as it stands in the key
                 and _moment(run["end_date"]) > alert["created_at"]
                 for run in ended[dag_id]
             ):

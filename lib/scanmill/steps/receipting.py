@@ -3,9 +3,12 @@
 import datetime as dt
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from scanmill import layout
+from scanmill.alerts import LASTING
 from scanmill.dataset.splits import SPLITS
-from scanmill.ledger import receipts
+from scanmill.ledger import outbox, receipts
 from scanmill.models import BatchState, ImageFate, PageFate
 from scanmill.steps import Mill
 from scanmill.steps.auditing import audit
@@ -34,6 +37,7 @@ def receipt(mill: Mill) -> dict[str, Any]:
         snapshots = receipts.latest_snapshots(connection)
         latest = receipts.latest_audit(connection)
         batches = receipts.unfinished_batches(connection)
+        alerts = _alerts(connection)
     images["landed"] += unseen
     images[ImageFate.PENDING] += unseen
     age = dt.datetime.now(dt.UTC) - latest["finished_at"] if latest else dt.timedelta(0)
@@ -54,6 +58,19 @@ def receipt(mill: Mill) -> dict[str, Any]:
         "held": [b["batch_id"] for b in batches if b["state"] == BatchState.HELD],
         "imbalances": receipts.imbalances(images, pages),
         "findings": latest["findings"] if latest else [],
+        "alerts": alerts,
+    }
+
+
+def _alerts(connection: Connection) -> dict[str, Any]:
+    """Return which alerts are open, and how many have not arrived by every channel."""
+    open_alerts = outbox.open_alerts(connection, LASTING)
+    return {
+        "open": [
+            {name: alert[name] for name in ("kind", "subject", "created_at")}
+            for alert in open_alerts
+        ],
+        "undelivered": len(outbox.undelivered(connection)),
     }
 
 
