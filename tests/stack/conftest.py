@@ -8,7 +8,10 @@ from running_stack import OURS, RunningStack, wait_until
 
 ROOT = Path(__file__).parents[2]
 USERS = ("failing.py", "fine_tune.py")
-THEIRS = ("fails_for_good", "fails_once", "fine_tune", "is_killed")
+THEIRS = (
+    *("fails_for_good", "fails_once", "fine_tune", "hangs"),
+    *("is_killed", "segfaults", "takes_too_long"),
+)
 
 RETRY_SOON = {"SCANMILL_RETRY_SECONDS": "2"}
 # Nothing is announced a second time while a test holds the consumer up.

@@ -3,8 +3,11 @@
 DAGs whose only task fails, each in its own way; they are started by hand.
 """
 
+import ctypes
+import datetime as dt
 import os
 import signal
+import time
 
 from airflow.sdk import dag, get_current_context, task
 
@@ -40,6 +43,39 @@ def is_killed():
     fail()
 
 
+@dag(schedule=None, doc_md=__doc__, **DAG_DEFAULTS)
+def segfaults():
+    @task(retries=0)
+    def fail():
+        ctypes.string_at(0)
+
+    fail()
+
+
+@dag(schedule=None, doc_md=__doc__, **DAG_DEFAULTS)
+def takes_too_long():
+    @task(retries=0, execution_timeout=dt.timedelta(seconds=1))
+    def fail():
+        time.sleep(3600)
+
+    fail()
+
+
+@dag(schedule=None, doc_md=__doc__, **DAG_DEFAULTS)
+def hangs():
+    """Hang as native code does, which never gives Python's handler of the time limit its turn."""
+
+    @task(retries=0, execution_timeout=dt.timedelta(seconds=3))
+    def fail():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+        time.sleep(3600)
+
+    fail()
+
+
 fails_for_good()
 fails_once()
 is_killed()
+segfaults()
+takes_too_long()
+hangs()

@@ -297,6 +297,10 @@ class RunningStack:
         pid = supervisor.processes(self.home, self._stack)[program]["pid"]
         self._send(pid, signal.SIGKILL)
 
+    def kill_task(self, task: Json) -> None:
+        """Kill -9 the process of a running task."""
+        self._send(task["pid"], signal.SIGKILL)
+
     @contextmanager
     def frozen(self, task: Json) -> Iterator[None]:
         """Stop the process of a running task until the block ends."""
