@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -258,8 +259,17 @@ class RunningStack:
 
     def trigger(self, dag_id: str) -> str:
         """Start a run by hand and return its id."""
-        answer = self.api.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None})
-        run_id: str = answer.raise_for_status().json()["dag_run_id"]
+        run_id = f"by_hand_{uuid.uuid4().hex}"
+        body = {"logical_date": None, "dag_run_id": run_id}
+
+        def is_there() -> bool:
+            answer = self.api.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body)
+            # With SQLite, Airflow answers 500 when others write for too long.
+            if answer.status_code in {httpx.codes.CONFLICT, httpx.codes.INTERNAL_SERVER_ERROR}:
+                return answer.status_code == httpx.codes.CONFLICT
+            return answer.raise_for_status().is_success
+
+        wait_until(f"{dag_id} is started", is_there)
         return run_id
 
     @contextmanager

@@ -6,6 +6,7 @@ import unicodedata
 import pytest
 
 from scanmill import alerts
+from scanmill.alerts import LASTING
 from scanmill.inert import inert, inert_lines
 from scanmill.models import Finding, Reason
 
@@ -56,7 +57,23 @@ def all_messages(text):
         alerts.run_failed(
             dag_id=text, run_id=text, task_id=text, batch=text, error=text, log_address=text
         ),
-        alerts.books_do_not_balance(findings=[Finding(kind="lost", subject=text, detail=text)]),
+        alerts.books_do_not_balance(
+            findings=[Finding(kind="lost", subject=text, detail=text)], audit=7
+        ),
+        alerts.task_hung(
+            dag_id=text,
+            about=text,
+            task_id=text,
+            seconds=99,
+            limit=60,
+            process=text,
+            log_address=text,
+        ),
+        alerts.batch_stuck(batch=text, state="planned", seconds=99),
+        alerts.images_pending(batches={text: 3}, seconds=99),
+        alerts.component_away(component="store", trouble=text),
+        alerts.channel_away(channel="mail", trouble=text, waiting=3),
+        *(alerts.over(kind=kind, key=f"{kind}:0", subject=text, seconds=9) for kind in LASTING),
     ]
 
 
@@ -163,15 +180,22 @@ def test_a_killed_run_that_left_no_word_still_makes_a_message():
     assert message.key == "run_failed:recognize_pages:forms-000003"
 
 
-def test_the_same_findings_make_the_same_key_in_any_order():
+def test_what_is_lost_is_counted_in_the_subject():
     one = Finding(kind="part_row", subject="a", detail="gone since noon", is_lost=True)
     two = Finding(kind="manifest", subject="b", detail="d")
 
-    message = alerts.books_do_not_balance(findings=[one, two])
+    message = alerts.books_do_not_balance(findings=[one, two], audit=7)
 
-    assert message.key == alerts.books_do_not_balance(findings=[two, one]).key
-    assert message.key != alerts.books_do_not_balance(findings=[one]).key
     assert message.subject == "[scanmill] the books do not balance: 2 findings, 1 lost"
+
+
+def test_an_ending_names_what_is_over_and_how_long_it_was():
+    begun = alerts.component_away(component="scheduler", trouble="dead")
+
+    ended = alerts.over(kind=begun.kind, key="k:0", subject=begun.subject, seconds=600)
+
+    assert (ended.key, ended.subject) == ("over:k:0", "[scanmill] over: the scheduler is away")
+    assert "10 min after it was told of" in ended.text
 
 
 def test_inert_text_shows_what_it_disarms():

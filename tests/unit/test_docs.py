@@ -172,7 +172,8 @@ def test_every_decision_has_its_parts_and_stands_in_the_list():
 
 def test_every_kind_of_alert_and_finding_has_an_entry():
     steps = ROOT / "lib" / "scanmill"
-    alerts = re.findall(r'_message\(\s*"(\w+)"', text_of(steps / "alerts.py"))
+    words = text_of(*(steps / "alerts").glob("*.py"))
+    alerts = re.findall(r'compose\(\s*"(\w+)"', words)
     modules = (steps / "steps" / "auditing").glob("*.py")
     auditing = "".join(text_of(path) for path in modules)
     findings = [*re.findall(r'kind="(\w+)"', auditing), "page_twice", "no_part_row"]
@@ -181,6 +182,18 @@ def test_every_kind_of_alert_and_finding_has_an_entry():
     assert len(set(alerts)) >= 5
     assert [kind for kind in alerts if f"### `{kind}`" not in words] == []
     assert [kind for kind in findings if f"| `{kind}` |" not in words] == []
+
+
+def test_every_event_that_the_watchdog_knows_names_a_test_that_there_is():
+    rows = [
+        line
+        for line in text_of(ROOT / "docs" / "watchdog.md").splitlines()
+        if line.startswith("| ") and not line.startswith("| event ")
+    ]
+    tests = set(re.findall(r"def (test_\w+)", text_of(*(ROOT / "tests").rglob("test_*.py"))))
+
+    assert len(rows) > 15
+    assert [row for row in rows if not set(re.findall(r"`(test_\w+)`", row)) & tests] == []
 
 
 def test_every_module_has_its_place_in_the_architecture():
