@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 import urllib.parse
@@ -20,7 +22,7 @@ from airflow.sdk.definitions.retry_policy import RetryAction
 from scanmill.errors import FatalError, GateFailed, RetryableError, UsageError
 from scanmill.orchestration import assets, defaults
 from scanmill.orchestration.alerting import tell_of_failed_run, tell_of_failed_task
-from scanmill.orchestration.defaults import RETRY_POLICY
+from scanmill.orchestration.defaults import DAG_DEFAULTS, RETRY_POLICY
 from scanmill.orchestration.trigger import (
     MOST_FOLDERS,
     LandingTrigger,
@@ -28,6 +30,7 @@ from scanmill.orchestration.trigger import (
     folders_to_list,
 )
 from scanmill.settings import Settings
+from scanmill.steps.overseeing import TAG
 
 DAGS = Path(__file__).parents[2] / "dags"
 FILES = sorted(DAGS.glob("*.py"))
@@ -385,3 +388,31 @@ def test_an_event_stays_small_however_many_folders_a_burst_names():
 
     assert len(rung["folders"]) == MOST_FOLDERS + 1
     assert folders_to_list([rung]) is None
+
+
+_SEGFAULT = """
+import ctypes, signal, sys
+signal.signal(signal.SIGSEGV, lambda *_: None)  # as Airflow does when it parses a DAG file
+from scanmill.orchestration.defaults import TASK_DEFAULTS
+TASK_DEFAULTS["on_execute_callback"]({})
+ctypes.string_at(0)
+"""
+
+
+@pytest.mark.parametrize("is_on", ["", "1"], ids=["plain", "with faulthandler on"])
+def test_a_segfault_ends_the_process_of_a_task_and_leaves_its_traceback(is_on):
+    said = subprocess.run(
+        [sys.executable, "-c", _SEGFAULT],
+        env=os.environ | {"PYTHONFAULTHANDLER": is_on},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert said.returncode == -signal.SIGSEGV
+    assert "Segmentation fault" in said.stderr
+
+
+def test_the_watchdog_finds_our_dags_by_their_tag():
+    assert DAG_DEFAULTS["tags"] == [TAG]
