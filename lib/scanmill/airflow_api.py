@@ -24,8 +24,8 @@ class AirflowApi:
         self._settings = settings
         self._client = httpx.Client(base_url=settings.airflow_url, timeout=_TIMEOUT_SECONDS)
 
-    def __enter__(self) -> Self:
-        """Log in."""
+    def log_in(self) -> Self:
+        """Log in, and begin a session that somebody has to close."""
         login = {
             "username": self._settings.airflow_user,
             "password": self._settings.airflow_password.get_secret_value(),
@@ -34,6 +34,14 @@ class AirflowApi:
         self._client.headers["Authorization"] = f"Bearer {token}"
         return self
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        """Log in."""
+        return self.log_in()
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -41,7 +49,7 @@ class AirflowApi:
         traceback: TracebackType | None,
     ) -> None:
         """Close the connection."""
-        self._client.close()
+        self.close()
 
     def asset(self, name: str) -> dict[str, Any]:
         """Return an asset: its watchers, its producers, and the DAGs scheduled on it."""

@@ -61,13 +61,15 @@ class Overseer:
             RetryableError: Airflow is away, or refuses us.
         """
         try:
-            api = self._api = self._api or AirflowApi(self._mill.settings).__enter__()
+            api = self._api = self._api or AirflowApi(self._mill.settings).log_in()
             dag_ids = api.tagged(TAG)
             ours = [task for task in api.running_tasks() if task["dag_id"] in dag_ids]
             hung = [message for task in ours for message in self._hung(api, task)]
             self._failed(api, dag_ids)
             self._mended(api)
         except RetryableError:
+            if self._api:
+                self._api.close()
             self._api = None  # it may have forgotten us: log in again
             raise
         yield Seen(scope="task_hung", kind="task_hung", messages=hung)
