@@ -27,6 +27,7 @@ from drivers import point_at  # noqa: E402
 from scanmill import report  # noqa: E402
 from scanmill.ledger import Ledger  # noqa: E402
 from scanmill.quality import runner  # noqa: E402
+from scanmill.sandbox import walls  # noqa: E402
 from scanmill.settings import Settings  # noqa: E402
 from scanmill.steps import Mill  # noqa: E402
 from unit.ministack_server import running_ministack  # noqa: E402
@@ -35,6 +36,7 @@ ROOT = Path(__file__).parents[1]
 EXPECTATIONS = ROOT / "expectations"
 
 _NUMBERS = itertools.count(1)
+_BUBBLEWRAP = walls.bubblewrap
 
 _STACK = "tests/stack/"
 """Tests of the running stack: one process runs them all, because there is one stack at a time."""
@@ -55,6 +57,23 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_collection_modifyitems(items):
     """Begin with the stack, which takes longest."""
     items.sort(key=lambda item: not item.nodeid.startswith(_STACK))
+
+
+@pytest.fixture(autouse=True)
+def _limits_alone(monkeypatch):
+    """Stand behind limits alone, as where there is no bubblewrap: stubs want to be seen.
+
+    What is true behind bubblewrap too is the business of test_sandbox and test_isolation.
+    """
+    monkeypatch.setattr(walls, "bubblewrap", lambda: None)
+
+
+@pytest.fixture
+def bubblewrapped(monkeypatch):
+    """Stand behind bubblewrap."""
+    monkeypatch.setattr(walls, "bubblewrap", _BUBBLEWRAP)
+    if walls.bubblewrap() is None:
+        pytest.skip("bubblewrap is not there, or may not make namespaces")
 
 
 @pytest.fixture(scope="session")

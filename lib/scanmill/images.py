@@ -78,7 +78,12 @@ def _call(
     jobs: Sequence[_Job], *, settings: Settings, decoder: Sequence[str]
 ) -> tuple[list[Decoded], sandbox.Outcome]:
     """Return the finished ones of the files, in order, and how the decoder ended."""
-    outcome = sandbox.run([*decoder, _order(jobs, settings)], limits=_limits(settings))
+    outcome = sandbox.run(
+        [*decoder, _order(jobs, settings)],
+        limits=_limits(settings),
+        reads=sorted({job.source.parent for job in jobs}),
+        writes=sorted({job.stem.parent for job in jobs}),
+    )
     if outcome.status == _DISK_FAILED:
         raise RetryableError(outcome.errors)
     messages = list(_messages(outcome.output))

@@ -249,6 +249,7 @@ def test_the_engine_sees_no_secret_and_one_thread(fake, tmp_path, monkeypatch):
         "OMP_THREAD_LIMIT",
         "TESSDATA_PREFIX",
         "TMPDIR",
+        "SCANMILL_SCRATCH",
     }
 
 

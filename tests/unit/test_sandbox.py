@@ -1,3 +1,7 @@
+import contextlib
+import dataclasses
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +12,7 @@ import pytest
 
 from scanmill import sandbox
 from scanmill.errors import FatalError
+from scanmill.sandbox import walls
 
 LIMITS = sandbox.Limits(memory_bytes=1 << 30, cpu_seconds=1, file_bytes=1 << 20)
 
@@ -30,6 +35,25 @@ def is_soon_dead(pid):
             return True
         time.sleep(0.05)
     return False
+
+
+def is_soon(is_so):
+    """Tell whether something becomes so within seconds."""
+    deadline = time.monotonic() + 30
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return is_so()
+
+
+def processes_with(word):
+    """Return the processes that have this word on their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if word.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return found
 
 
 def test_a_good_program_gives_its_output_and_status():
@@ -90,29 +114,83 @@ def test_no_secret_reaches_the_program(monkeypatch):
     outcome = sandbox.run(["env"], limits=LIMITS, environment={"OMP_THREAD_LIMIT": "1"})
 
     names = {line.split("=")[0] for line in outcome.output.decode().splitlines()}
-    assert names == {"PATH", "LC_ALL", "TMPDIR", "OMP_THREAD_LIMIT"}
+    assert names == {"PATH", "LC_ALL", "TMPDIR", "OMP_THREAD_LIMIT", "SCANMILL_SCRATCH"}
 
 
-def test_the_program_dies_with_its_parent():
-    parent = (
-        "import subprocess, sys\n"
-        "from scanmill import sandbox\n"
-        "limits = sandbox.Limits(memory_bytes=1 << 30, cpu_seconds=60)\n"
-        "argv = sandbox.wrapped(['sh', '-c', 'echo $$; exec sleep 600'], limits=limits,"
-        " environment={})\n"
-        "subprocess.Popen(argv).wait()\n"
+WORKER = """
+import sys
+from pathlib import Path
+from scanmill import sandbox
+from scanmill.sandbox import walls
+
+if sys.argv[1] == "limits":
+    walls.bubblewrap = lambda: None
+limits = sandbox.Limits(memory_bytes=1 << 30, cpu_seconds=60)
+sandbox.run(["sh", "-c", sys.argv[2]], limits=limits)
+"""
+PROGRAMS = {
+    "sleeps": "touch ready; exec sleep 654.25",
+    "spins": "touch ready; : 654.25; while :; do :; done",
+    "has a child": "sleep 654.25 & touch ready; wait",
+    "has a child in a session of its own": "setsid sleep 654.25 & touch ready; exec sleep 654.25",
+    "floods": "touch ready; exec yes 654.25",
+}
+LEVELS = ("limits", "bubblewrap")
+
+
+@pytest.fixture(params=LEVELS)
+def level(request):
+    """Each level of isolation that this machine has."""
+    if request.param == "bubblewrap":
+        request.getfixturevalue("bubblewrapped")
+    return request.param
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_a_worker_that_is_killed_leaves_no_process_and_no_file(level, program, tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    argv = [sys.executable, "-c", WORKER, level, program]
+    with subprocess.Popen(argv, env=environment) as worker:
+        assert is_soon(lambda: list(tmp_path.glob("*/*/ready")))
+        worker.kill()
+        worker.wait()
+
+    assert is_soon(lambda: not list(tmp_path.iterdir()))
+    assert is_soon(lambda: not processes_with("654.25"))
+
+
+def test_a_grandchild_in_a_session_of_its_own_ends_with_the_call(level):
+    sandbox.run(["sh", "-c", "setsid sleep 653.75 & exec true"], limits=LIMITS)
+
+    assert is_soon(lambda: not processes_with("653.75"))
+
+
+def test_a_program_behind_bubblewrap_sees_no_network_no_home_and_no_secret_file(bubblewrapped):
+    code = (
+        "import os, socket\n"
+        "print(sorted(os.listdir('/')), os.path.exists('/etc/passwd'), os.getpid() < 9)\n"
+        "try: socket.create_connection(('127.0.0.1', 9)); print('connected')\n"
+        "except OSError as error: print(error.errno)\n"
+        "print(os.access('/usr', os.W_OK))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
-        pid = int(process.stdout.readline())
-        process.kill()
-        process.wait()
+    limits = dataclasses.replace(LIMITS, cpu_seconds=5)
+    lines = run_python(code, limits=limits).output.decode().splitlines()
 
-        assert is_soon_dead(pid)
+    assert "home" not in lines[0]
+    assert lines[0].endswith("False True")
+    assert lines[1] in {str(errno.ECONNREFUSED), str(errno.ENETUNREACH)}
+    assert lines[2] == "False"
+
+
+def test_both_levels_tell_the_same_of_a_death(level):
+    assert run_python("import ctypes; ctypes.string_at(0)").status == -signal.SIGSEGV
+    assert run_python("while True: pass").is_timeout
+    assert run_python("raise SystemExit(7)").status == 7
 
 
 def test_missing_tools_stop_everything_and_name_the_remedy(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
-    sandbox._tools.cache_clear()
+    walls._tools.cache_clear()
 
     with pytest.raises(FatalError, match="apt-get install util-linux"):
         sandbox.run(["true"], limits=LIMITS)

@@ -14,6 +14,7 @@ from scanmill import sandbox
 from scanmill.errors import FatalError
 from scanmill.models import EngineInfo, Raster, Reason, Recognition, SetAside, Word
 from scanmill.ocr import rescue
+from scanmill.sandbox import walls
 from scanmill.settings import Settings
 
 Reading = Recognition | SetAside
@@ -37,6 +38,7 @@ class TesseractEngine:
         self._environment = {"OMP_THREAD_LIMIT": "1"}
         if tessdata:
             self._environment["TESSDATA_PREFIX"] = tessdata
+        self._reads = [Path(path) for path in (str(Path(self._program).parent), tessdata) if path]
         self._check()
 
     @functools.cached_property
@@ -68,12 +70,12 @@ class TesseractEngine:
         return readings
 
     def _read_chunk(self, rasters: Sequence[Raster]) -> list[Reading]:
-        with tempfile.TemporaryDirectory(prefix="scanmill-") as work:
+        with sandbox.scratch() as work:
             return rescue.read_with_second_chance(
                 rasters,
-                read=lambda pages: self._read(pages, Path(work)),
+                read=lambda pages: self._read(pages, work),
                 below=self._settings.rescue_confidence,
-                work=Path(work),
+                work=work,
             )
 
     def _read(self, rasters: Sequence[Raster], work: Path) -> list[Reading]:
@@ -107,20 +109,26 @@ class TesseractEngine:
         pytesseract.pytesseract.tesseract_cmd = str(_CALL)
         started = time.monotonic()
         try:
-            table = pytesseract.image_to_data(
+            # Not `image_to_data`: that leaves its output in a place of its own.
+            pytesseract.pytesseract.run_tesseract(
                 str(pages),
+                str(pages.with_name("table")),
+                extension="tsv",
                 lang=self._settings.ocr_languages,
-                config=f"--psm {self._settings.ocr_psm}",
+                config=f"-c tessedit_create_tsv=1 --psm {self._settings.ocr_psm}",
                 timeout=limits.wall_seconds,
             )
+            table = pages.with_name("table.tsv").read_text(encoding="utf-8")
         except pytesseract.TesseractError as error:  # before RuntimeError, which it inherits from
             sandbox.require_room(work)
-            return [_failed(error.status, pages)] * len(rasters)
+            return [_failed(walls.ended_as(error.status), pages)] * len(rasters)
         except RuntimeError as error:
             return [_set_aside(Reason.ENGINE_TIMEOUT, str(error))] * len(rasters)
         except (FileNotFoundError, UnicodeDecodeError) as error:
             sandbox.require_room(work)
             return [_set_aside(Reason.INCOMPLETE_OUTPUT, str(error))] * len(rasters)
+        finally:
+            sandbox.sweep(pages.parent)
         return parsed(table, rasters, seconds=time.monotonic() - started)
 
     def _limits(self, pages: int) -> sandbox.Limits:
@@ -139,8 +147,13 @@ class TesseractEngine:
     def _prepare(self, rasters: Sequence[Raster], limits: sandbox.Limits, work: Path) -> Path:
         """Write the list of pages and the command that reads them; return the list."""
         folder = Path(tempfile.mkdtemp(dir=work))
-        environment = {**self._environment, "TMPDIR": str(folder)}
-        command = sandbox.wrapped([self._program], limits=limits, environment=environment)
+        command = sandbox.wrapped(
+            [self._program],
+            limits=limits,
+            environment=self._environment,
+            home=folder,
+            reads=[*self._reads, *sorted({Path(raster.path).parent for raster in rasters})],
+        )
         errors = shlex.quote(str(folder / "errors"))
         (folder / "command.sh").write_text(
             f'exec {shlex.join(command)} "$@" >/dev/null 2>{errors}\n', encoding="utf-8"
@@ -162,7 +175,10 @@ class TesseractEngine:
     def _ask(self, question: str) -> str:
         limits = sandbox.Limits(memory_bytes=self._settings.child_memory_bytes, cpu_seconds=10)
         outcome = sandbox.run(
-            [self._program, question], limits=limits, environment=self._environment
+            [self._program, question],
+            limits=limits,
+            environment=self._environment,
+            reads=self._reads,
         )
         if outcome.status != 0:
             raise FatalError(

@@ -15,6 +15,7 @@ from scanmill.ledger import outbox, receipts
 from scanmill.models import hash_id
 from scanmill.ocr import choose_engine
 from scanmill.quality import RowRules, find
+from scanmill.sandbox import walls
 from scanmill.steps import Mill
 from scanmill.steps.delivering import smtp_connection
 from scanmill.store import LostRaceError
@@ -38,6 +39,7 @@ def examine(mill: Mill) -> list[Result]:
     """Return a result for every part; one that cannot be examined is not well."""
     parts: dict[str, Callable[[Mill], Iterator[Result]]] = {
         "OCR engine": _engine,
+        "isolation": _isolation,
         "rules": _rules,
         "bucket": _bucket,
         "conditional writes": _conditional_writes,
@@ -59,6 +61,16 @@ def _engine(mill: Mill) -> Iterator[Result]:
     info = choose_engine(mill.settings).info
     detail = f"{info.name} {info.version}, languages {mill.settings.ocr_languages}"
     yield Result(name="OCR engine", is_well=True, detail=detail)
+
+
+def _isolation(_: Mill) -> Iterator[Result]:
+    level = walls.bubblewrap()
+    detail = (
+        "bubblewrap: files are opened without network, home or secrets"
+        if level
+        else "limits alone; stronger with bubblewrap: apt-get install bubblewrap"
+    )
+    yield Result(name="isolation", is_well=True, detail=detail)
 
 
 def _rules(mill: Mill) -> Iterator[Result]:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import logging
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from scanmill.errors import FatalError, GateFailed, UsageError
 from scanmill.ledger import books, outbox, receipts
 from scanmill.models import BatchKind, BatchState, ImageFate, PageFate, Reason
 from scanmill.quality import RowRules, Verdict, find, judge
+from scanmill.sandbox import scratch
 from scanmill.steps import Mill, reporting
 from scanmill.steps.adopting import adopt_part, collection_of
 from scanmill.store import json_bytes
@@ -84,17 +84,17 @@ def _judge_pages(mill: Mill, batch_id: str, *, suite: str) -> None:
     if not any(row["outcome"] == "read" for row in rows):
         _settle_unreadable(mill, batch_id, rows)
         return
-    with tempfile.TemporaryDirectory(prefix="scanmill-") as docs:
+    with scratch() as docs:
         verdict = judge(
             pa.Table.from_pylist(rows),
             gate=Reason.PAGES_GATE,
             suite_path=find(mill.settings, collection=collection, name=suite),
             rules_path=rules_path,
             parameters={"planned_images": _planned_images(mill, batch_id)},
-            docs_dir=Path(docs),
+            docs_dir=docs,
             run_name=batch_id,
         )
-        _write_verdict(mill, batch_id, verdict, rows, Path(docs))
+        _write_verdict(mill, batch_id, verdict, rows, docs)
 
 
 def judge_dataset(mill: Mill, batch_id: str, rows: Sequence[Row], labels: Sequence[str]) -> None:
@@ -108,7 +108,7 @@ def judge_dataset(mill: Mill, batch_id: str, rows: Sequence[Row], labels: Sequen
     if latest and latest["gate"] == Reason.DATASET_GATE and latest["verb"] == "release":
         return
     collection = collection_of(batch_id)
-    with tempfile.TemporaryDirectory(prefix="scanmill-") as docs:
+    with scratch() as docs:
         verdict = judge(
             pa.Table.from_pylist(
                 [_dataset_measures(row) for row in rows], schema=_DATASET_MEASURES
@@ -117,10 +117,10 @@ def judge_dataset(mill: Mill, batch_id: str, rows: Sequence[Row], labels: Sequen
             suite_path=find(mill.settings, collection=collection, name="dataset_gate.json"),
             rules_path=find(mill.settings, collection=collection, name="row_rules.json"),
             parameters={"known_labels": list(labels)},
-            docs_dir=Path(docs),
+            docs_dir=docs,
             run_name=batch_id,
         )
-        _write_verdict(mill, batch_id, verdict, rows, Path(docs))
+        _write_verdict(mill, batch_id, verdict, rows, docs)
 
 
 # --- what the gates see --------------------------------------------------------------------------

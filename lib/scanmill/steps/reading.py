@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import itertools
-import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from scanmill.errors import PageError
 from scanmill.images import Decoded
 from scanmill.models import ImageFate, Raster, Reason, Recognition, SetAside
 from scanmill.ocr import OcrEngine
+from scanmill.sandbox import scratch
 from scanmill.steps import Mill
 from scanmill.steps.page_rows import PageWriter, Planned, reasons_to_keep, unread
 from scanmill.store import LostRaceError, ObjectDeniedError, ObjectGoneError, json_bytes
@@ -42,8 +42,7 @@ class Reader:
 
     def read_group(self, group: Sequence[Planned]) -> list[dict[str, Any]]:
         """Return the rows of some images, and put the originals of the bad ones in quarantine."""
-        with tempfile.TemporaryDirectory(prefix="scanmill-") as folder:
-            work = Path(folder)
+        with scratch() as work:
             fetched = [self._fetch(planned, work) for planned in group]
             files = [one.path for one in fetched if one.path and not one.aside]
             decoded = images.decode(files, out_dir=work, settings=self.mill.settings)

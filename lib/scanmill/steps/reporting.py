@@ -3,7 +3,6 @@
 import datetime as dt
 import io
 import mimetypes
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from scanmill.ledger import receipts
 from scanmill.models import ImageFate, PageFate, Raster, Reason
 from scanmill.quality import RowRules, Verdict, find
 from scanmill.report import CheckRow, QuarantinedItem, ReportData, WorstPage
+from scanmill.sandbox import scratch
 from scanmill.settings import Settings
 from scanmill.steps import Mill
 from scanmill.steps.adopting import collection_of
@@ -172,11 +172,11 @@ def _texts(mill: Mill, rows: Sequence[Row]) -> dict[str, str]:
 
 def _pictures(mill: Mill, rows: Sequence[Row]) -> list[bytes]:
     """Return pages as JPEG, decoded in a child as for reading; empty for one that is gone."""
-    with tempfile.TemporaryDirectory(prefix="scanmill-") as folder:
-        sources = [Path(folder) / str(number) for number in range(len(rows))]
+    with scratch() as folder:
+        sources = [folder / str(number) for number in range(len(rows))]
         for source, row in zip(sources, rows, strict=True):
             source.write_bytes(_scan(mill, row))
-        decoded = images.decode(sources, out_dir=Path(folder), settings=mill.settings)
+        decoded = images.decode(sources, out_dir=folder, settings=mill.settings)
         return [_jpeg(one, row) for one, row in zip(decoded, rows, strict=True)]
 
 

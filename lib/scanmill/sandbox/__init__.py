@@ -1,25 +1,19 @@
-"""Run an untrusted native program so that it can neither hurt nor stall its caller.
-
-Traps of the parent-death signal, for whoever changes this: it follows the *thread* that started the
-child, so that thread has to wait for it; a fork does not inherit it (hence the kill of the group);
-a set-user-id program clears it; a parent that dies before `setpriv` ran is not noticed, and then
-only the CPU limit is left.
-"""
+"""Run an untrusted native program so that it can neither hurt nor stall its caller."""
 
 import contextlib
 import dataclasses
-import functools
 import os
-import resource
 import select
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from scanmill.errors import FatalError, RetryableError
+from scanmill.errors import RetryableError
+from scanmill.sandbox import walls
+from scanmill.sandbox.scratch import MARKER, end_strays, scratch
+
+__all__ = ["scratch"]
 
 WALL_FACTOR = 6
 """Wall clock per CPU second: on a loaded machine 5 CPU seconds were seen to take 18.5 s."""
@@ -27,7 +21,6 @@ WALL_FACTOR = 6
 CPU_SIGNALS = frozenset({signal.SIGXCPU, signal.SIGPROF})
 """Deaths that mean "too slow": the CPU limit, and a timer that a child set for itself."""
 
-_TOOLS = ("prlimit", "setpriv", "env")
 _ERROR_BYTES = 4096
 _ROOM_BYTES = 1 << 20
 
@@ -69,16 +62,29 @@ def require_room(folder: Path) -> None:
 
 
 def run(
-    program: Sequence[str], *, limits: Limits, environment: Mapping[str, str] | None = None
+    program: Sequence[str],
+    *,
+    limits: Limits,
+    environment: Mapping[str, str] | None = None,
+    reads: Sequence[Path] = (),
+    writes: Sequence[Path] = (),
 ) -> Outcome:
-    """Run a program to its end under limits; nothing it started is left alive.
+    """Run a program to its end behind walls; nothing it started is left alive.
+
+    It sees the system, Python, `reads`, `writes` and a folder of its own, where it starts.
 
     Raises:
         RetryableError: it failed, and the disk is full.
     """
-    with tempfile.TemporaryDirectory(prefix="scanmill-") as work:
-        home = Path(work)
-        argv = wrapped(program, limits=limits, environment={"TMPDIR": work, **(environment or {})})
+    with scratch() as home:
+        argv = wrapped(
+            program,
+            limits=limits,
+            environment=environment or {},
+            home=home,
+            reads=reads,
+            writes=writes,
+        )
         # Files, not pipes: a flood hits the file limit, never our memory.
         with (home / "output").open("wb") as output, (home / "errors").open("wb") as errors:
             child = subprocess.Popen(  # noqa: S603 - running others' programs is the job
@@ -86,41 +92,49 @@ def run(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
-                cwd=work,
+                cwd=home,
                 start_new_session=True,
             )
             is_late = _wait(child, limits.wall_seconds)
-        if child.returncode:
+        sweep(home)
+        status = walls.ended_as(child.returncode)
+        if status:
             require_room(home)
         return Outcome(
-            status=child.returncode,
-            is_timeout=is_late or is_cpu_death(child.returncode),
+            status=status,
+            is_timeout=is_late or is_cpu_death(status),
             output=(home / "output").read_bytes(),
             errors=tail(home / "errors"),
         )
 
 
-def wrapped(program: Sequence[str], *, limits: Limits, environment: Mapping[str, str]) -> list[str]:
-    """Return the command that runs a program under limits, bound to its parent's life.
+def wrapped(
+    program: Sequence[str],
+    *,
+    limits: Limits,
+    environment: Mapping[str, str],
+    home: Path,
+    reads: Sequence[Path] = (),
+    writes: Sequence[Path] = (),
+) -> list[str]:
+    """Return the command that runs a program behind walls, bound to its parent's life.
 
     Its environment is a fresh one: what is not passed here, secrets above all, is not in it.
     """
-    prlimit, setpriv, env = _tools()
-    variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **environment}
-    cpu = _attainable(limits.cpu_seconds, resource.RLIMIT_CPU)
-    return [
-        prlimit,
-        f"--as={_attainable(limits.memory_bytes, resource.RLIMIT_AS)}",
-        # With one number for both, the kernel sends SIGKILL instead of the telling SIGXCPU.
-        f"--cpu={cpu}:{_attainable(cpu + 2, resource.RLIMIT_CPU)}",
-        f"--fsize={_attainable(limits.file_bytes, resource.RLIMIT_FSIZE)}",
-        f"--nofile={_attainable(limits.open_files, resource.RLIMIT_NOFILE)}",
-        "--core=0",
-        "--",
-        *(setpriv, "--no-new-privs", "--pdeathsig", "KILL"),
-        *(env, "-i", *(f"{name}={value}" for name, value in variables.items())),
-        *program,
-    ]
+    own = {"TMPDIR": str(home), MARKER: str(home)}
+    return walls.command(
+        program,
+        limits=limits,
+        environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **environment, **own},
+        reads=reads,
+        writes=[home, *writes],
+    )
+
+
+def sweep(home: Path) -> None:
+    """End what a call with this home left alive; behind bubblewrap it took all that with it."""
+    if walls.bubblewrap() is None:
+        end_strays(home)
 
 
 def is_cpu_death(status: int) -> bool:
@@ -160,22 +174,3 @@ def _wait(child: subprocess.Popen[bytes], seconds: float) -> bool:
         child.wait()
         os.close(descriptor)
     return not ended
-
-
-def _attainable(wanted: int, limit: int) -> int:
-    """Return the limit that we may set: an unprivileged process cannot go above its own."""
-    hard = resource.getrlimit(limit)[1]
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-
-
-@functools.cache
-def _tools() -> tuple[str, ...]:
-    paths = tuple(shutil.which(tool) for tool in _TOOLS)
-    found = tuple(path for path in paths if path)
-    if len(found) < len(_TOOLS):
-        missing = [tool for tool, path in zip(_TOOLS, paths, strict=True) if not path]
-        raise FatalError(
-            f"Programs {missing} not found: they keep broken images from stalling a run. "
-            "Install them: apt-get install util-linux"
-        )
-    return found
