@@ -31,6 +31,7 @@ from scanmill.sandbox import walls  # noqa: E402
 from scanmill.settings import Settings  # noqa: E402
 from scanmill.steps import Mill  # noqa: E402
 from unit.ministack_server import running_ministack  # noqa: E402
+from unit.seaweedfs_server import running_seaweedfs  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 EXPECTATIONS = ROOT / "expectations"
@@ -80,6 +81,13 @@ def bubblewrapped(monkeypatch):
 def endpoint(tmp_path_factory):
     """The address of an S3 store that lives as long as the session."""
     with running_ministack(tmp_path_factory.mktemp("store")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory):
+    """The address of another S3 store, by other people."""
+    with running_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as url:
         yield url
 
 

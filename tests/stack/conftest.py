@@ -20,7 +20,7 @@ PROFILES = {
     "usual": PATIENT | {"SCANMILL_SWEEP_SECONDS": "20", "SCANMILL_AUDIT_SECONDS": "120"},
     "queue alone": PATIENT | {"SCANMILL_SWEEP_SECONDS": "0", "SCANMILL_AUDIT_SECONDS": "0"},
     "sweep alone": {
-        "SCANMILL_QUEUE_URL": "",
+        "SCANMILL_LOCAL_STORE": "seaweedfs",  # which knows no queue
         "SCANMILL_SWEEP_SECONDS": "5",
         "SCANMILL_ANNOUNCE_AGAIN_SECONDS": "15",
     },

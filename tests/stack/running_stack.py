@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import sqlalchemy as sa
+from botocore.exceptions import BotoCoreError, ClientError
 
 from scanmill.ledger import Ledger, receipts
 from scanmill.ledger import tables as t
@@ -119,6 +120,18 @@ class RunningStack:
         for number, body in enumerate(scans, start=first):
             key = f"landing/{folder}/{number:03d}.png"
             self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+
+    def upload_when_it_is_back(self, folder: str, scan: bytes, *, number: int) -> None:
+        """Upload a scan as soon as the store takes it."""
+
+        def is_taken() -> bool:
+            try:
+                self.upload(folder, [scan], first=number)
+            except (BotoCoreError, ClientError):
+                return False
+            return True
+
+        wait_until("the store takes uploads again", is_taken)
 
     def upload_as_one_batch(self, folder: str, scans: Sequence[bytes]) -> None:
         """Upload scans while nobody plans, then have them all planned at once."""

@@ -74,7 +74,10 @@ def test_every_setting_is_written_about():
 
 
 def test_every_variable_that_is_written_about_exists():
-    known = {f"SCANMILL_{name.upper()}" for name in Settings.model_fields} | {"SCANMILL_HOME"}
+    known = {f"SCANMILL_{name.upper()}" for name in Settings.model_fields} | {
+        "SCANMILL_HOME",
+        "SCANMILL_LOCAL_STORE",
+    }
     found = set(re.findall(r"\bSCANMILL_[A-Z_]+\b", text_of(*PAGES)))
 
     assert found - known == set()
@@ -194,6 +197,23 @@ def test_every_event_that_the_watchdog_knows_names_a_test_that_there_is():
 
     assert len(rows) > 15
     assert [row for row in rows if not set(re.findall(r"`(test_\w+)`", row)) & tests] == []
+
+
+def test_every_move_between_fates_names_a_test_that_there_is():
+    words = text_of(ROOT / "docs" / "transitions.md")
+    images, pages = words.split("## Images")[1].split("## Pages")
+    moves = [
+        line
+        for part in (images, pages.split("A reading that")[0])
+        for line in part.splitlines()
+        if line.startswith(("| `", "| ("))
+    ]
+    tests = set(re.findall(r"def (test_\w+)", text_of(*(ROOT / "tests").rglob("test_*.py"))))
+    named_tests = re.findall(r"`(test_\w+)`", words)
+
+    assert len(moves) > 20
+    assert [move for move in moves if "`test_" not in move] == []
+    assert [name for name in named_tests if name not in tests] == []
 
 
 def test_every_module_has_its_place_in_the_architecture():

@@ -14,6 +14,7 @@ from drivers import (
     fragile,
     image_counts,
     images_at,
+    point_at,
     read_batch,
     rows_of,
     state,
@@ -89,8 +90,10 @@ def test_each_collection_has_batches_of_its_own(mill):
     assert [len(rows) for rows in plans(mill).values()] == [1, 2]
 
 
-def test_collections_with_odd_names_do_not_mix(mill):
-    folders = ["a b", "a_b?", "a b ", "{{ a }}", "ä", "..", "a\nb", "<b>", "a'b\"c", "%2e%2e"]
+def test_collections_with_odd_names_do_not_mix(mill, aws, seaweedfs):
+    folders = ["a b", "a_b?", "a b ", "{{ a }}", "ä", "a\nb", "<b>", "a'b\"c", "%2e%2e"]
+    if aws != seaweedfs:  # which refuses such a key
+        folders.append("..")
     for folder in folders:
         drop(mill, f"{folder}/x.png", b"1")
 
@@ -189,16 +192,16 @@ def test_an_object_deleted_before_it_was_planned_is_superseded_as_deleted(mill):
     assert state(mill, batch) == BatchState.SETTLED
 
 
-def test_an_object_that_comes_back_after_a_deletion_is_read(mill):
+def test_an_object_that_comes_back_after_a_deletion_is_read(mill, aws, seaweedfs):
     drop(mill, "c/a.png", b"1")
     delete(mill, "landing/c/a.png")
     drop(mill, "c/a.png", b"1")
     planning.plan_batches(mill)
 
-    assert fates_at(mill, "c/a.png") == [
-        (ImageFate.SUPERSEDED, Reason.DELETED),
-        (ImageFate.PENDING, None),
-    ]
+    (first, reason), second = fates_at(mill, "c/a.png")
+    assert (first, second) == (ImageFate.SUPERSEDED, (ImageFate.PENDING, None))
+    # A store that dates to the second cannot say what came between.
+    assert reason == Reason.DELETED or (aws == seaweedfs and reason == Reason.OVERWRITTEN)
 
 
 def test_the_same_bytes_uploaded_again_are_another_image(mill):
@@ -231,6 +234,14 @@ def test_a_bucket_without_versions_is_refused(new_mill):
         planning.plan_batches(mill)
 
     assert plans(mill) == {}
+
+
+@pytest.fixture(params=["endpoint", "seaweedfs"])
+def aws(request, monkeypatch):
+    """Each of the two stores, as the AWS environment names it."""
+    url = request.getfixturevalue(request.param)
+    point_at(url, monkeypatch)
+    return url
 
 
 @pytest.fixture

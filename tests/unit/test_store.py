@@ -8,7 +8,7 @@ import botocore.endpoint
 import pyarrow as pa
 import pytest
 
-from drivers import delete, drop, s3
+from drivers import delete, drop, point_at, s3
 from engines.faulty_s3 import answering
 from scanmill.errors import FatalError, RetryableError
 from scanmill.models import generation
@@ -21,6 +21,14 @@ from scanmill.store import (
     json_bytes,
     parquet_bytes,
 )
+
+
+@pytest.fixture(params=["endpoint", "seaweedfs"])
+def aws(request, monkeypatch):
+    """Each of the two stores, as the AWS environment names it."""
+    url = request.getfixturevalue(request.param)
+    point_at(url, monkeypatch)
+    return url
 
 
 @pytest.fixture
@@ -190,8 +198,11 @@ def test_every_version_and_delete_marker_is_listed(mill, store):
 
 
 def test_a_listing_goes_on_behind_its_first_page(mill, store):
-    for number in range(1005):
+    def put(number):
         s3(mill).put_object(Bucket=store.bucket, Key=f"many/{number:04}", Body=b"")
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(1005)))
 
     assert len(list(store.list_keys("many/"))) == 1005
     assert len(list(store.list_versions("many/"))) == 1005
