@@ -7,6 +7,7 @@ import asyncio
 import collections
 import dataclasses
 import json
+import logging
 import random
 import re
 import socket
@@ -27,6 +28,9 @@ Kind = Literal[
     "error_503", "error_500", "reset", "truncate", "lose_answer", "stall", "refuse",
     "lose_message", "double_message", "reorder_messages",
 ]  # fmt: skip
+
+# A connection that we cut ourselves is no news.
+logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "date", "server"}
 _ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>by the drill</Message></Error>"
@@ -106,6 +110,7 @@ class Proxy:
         if rule and kind == "stall":
             await asyncio.sleep(rule.seconds)
         if kind in {"error_503", "error_500"}:
+            await _take_body(request)  # or what is left of it is taken for the next request
             return _error(503 if kind == "error_503" else 500)
         if kind in {"reset", "refuse"}:
             return _reset(request)
@@ -133,13 +138,10 @@ class Proxy:
         return None
 
     async def _ask(self, request: web.BaseRequest) -> tuple[int, dict[str, str], bytes]:
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # or boto waits a second
-            request.writer.output_size = 0
         url = URL(f"http://{LOOPBACK}:{self._upstream()}{request.raw_path}", encoded=True)
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP}
         headers.pop("Expect", None)
-        body = await request.read()
+        body = await _take_body(request)
         async with self._client.request(
             request.method, url, headers=headers, data=body or None, allow_redirects=False
         ) as answer:
@@ -175,6 +177,14 @@ class Proxy:
 
 
 _MESSAGES = {"lose_message", "double_message", "reorder_messages"}
+
+
+async def _take_body(request: web.BaseRequest) -> bytes:
+    """Return the body of a request, asking for it when the client waits to be asked."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    return await request.read()
 
 
 def _plane(request: web.BaseRequest) -> Plane:

@@ -68,9 +68,9 @@ def run_one(world: World, fault: Fault, *, seed: int) -> Result:
     if hindrance := fault.hindrance(scene):
         return Result.not_injected(fault, hindrance)
     fault.inject(scene)
-    is_settled = wait_until(lambda: is_settled(scene), seconds=SETTLE_SECONDS)
+    has_settled = wait_until(lambda: is_settled(scene), seconds=SETTLE_SECONDS)
     recovered_s = scene.over()
-    if not is_settled:
+    if not has_settled:
         scene.fail(f"not settled after {SETTLE_SECONDS} s")
     for sentence in imbalances(world.scratch):
         scene.fail(sentence)

@@ -15,7 +15,7 @@ from scanmill.drill.scratch import Scratch, wait_until
 from scanmill.errors import RetryableError
 
 COLLECTIONS = 4
-LONGEST_SECONDS = 90
+LONGEST_SECONDS = 45
 """How long the storm goes on after the last upload, if everything does not arrive before."""
 
 RULES = (
