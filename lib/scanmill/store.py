@@ -169,6 +169,12 @@ class Store:
             for entry in page.get("Contents", ()):
                 yield entry["Key"], entry["ETag"].strip('"')
 
+    def list_sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield (key, bytes) of every object below a prefix."""
+        for page in self._pages("list_objects_v2", prefix):
+            for entry in page.get("Contents", ()):
+                yield entry["Key"], entry["Size"]
+
     def list_versions(self, prefix: str) -> Iterator[Listed]:
         """Yield every version and delete marker below a prefix, as the store orders them."""
         for page in self._pages("list_object_versions", prefix):

@@ -20,8 +20,9 @@ from drivers import (
     texts_published,
 )
 from engines.scripted import picture, prose
-from scanmill.steps import judging, planning
+from scanmill.steps import judging, orphans, planning
 from scanmill.steps.auditing import audit
+from scanmill.steps.healing import heal
 from scanmill.steps.receipting import receipt
 from scanmill.steps.reviewing import decide
 
@@ -141,3 +142,16 @@ def hold(monkeypatch):
     """Let the pages gate hold every batch from now on."""
     judge = stubbed_judge(is_held=lambda _name, gate: gate == "pages_gate")
     monkeypatch.setattr(judging, "judge", judge)
+
+
+def test_heal_plans_what_nobody_planned_and_counts_what_killed_builds_left(mill):
+    drop(mill, FIRST, picture(prose(1)))
+    run_pipeline(mill)
+    mill.store.create("datasets/c/data/train/left.parquet", b"left behind")
+    drop(mill, SECOND, picture(prose(2)))
+    heal(mill)
+
+    assert [image["fate"] for image in images_at(mill, SECOND)] == ["pending"]
+    assert orphans.count(mill) == (1, len(b"left behind"))
+    finish_batch(mill, "c-000002")
+    assert_books_are_closed(mill)

@@ -12,6 +12,7 @@ from scanmill.cli.watching import watch_until_settled
 from scanmill.steps import (
     auditing,
     healing,
+    orphans,
     planning,
     rebuilding,
     receipting,
@@ -67,6 +68,8 @@ def heal() -> int:
     mill = open_mill()
     auditing.audit(mill)
     people.print(f"Mended {healing.heal(mill)} findings.")
+    objects, size_bytes = orphans.count(mill)
+    people.print(f"{objects} objects of killed builds lie there, {size_bytes} bytes: no harm.")
     return 0
 
 

@@ -69,12 +69,16 @@ def drill(
         store=store,
         dags=dags,
     )
-    outcome = perform(wish, tell=_tell, show=_show_result)
+
+    def show(seen: "Outcome") -> None:
+        _show_result(seen.results[-1])
+        if report:  # whole after every fault: a drill takes long, and may be ended early
+            Path(report).write_text(page(seen), encoding="utf-8")
+
+    outcome = perform(wish, tell=_tell, show=show)
     if as_json:
         print_json(outcome.to_json())
     _show_outcome(outcome)
-    if report:
-        Path(report).write_text(page(outcome), encoding="utf-8")
     return 0 if outcome.ok else 1
 
 

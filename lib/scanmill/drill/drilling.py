@@ -48,8 +48,8 @@ class Outcome:
         return {"faults": [result.to_json() for result in self.results], "ok": self.ok}
 
 
-def perform(wish: Wish, *, tell: Tell, show: Callable[[Result], None]) -> Outcome:
-    """Drill on a scratch stack, saying what happens while it happens.
+def perform(wish: Wish, *, tell: Tell, show: Callable[[Outcome], None]) -> Outcome:
+    """Drill on a scratch stack; after every fault it shows what was seen so far.
 
     Raises:
         FatalError: the stack does not start.
@@ -58,13 +58,18 @@ def perform(wish: Wish, *, tell: Tell, show: Callable[[Result], None]) -> Outcom
     settings = {"SCANMILL_LOCAL_STORE": wish.store}
     if wish.dags:
         settings["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(wish.dags).absolute())
-    faults, storms = [], []
+    faults: list[Result] = []
+    storms: list[tuple[Result, Tally]] = []
+
+    def seen() -> Outcome:
+        seconds = time.monotonic() - began
+        return Outcome(wish=wish, faults=(*faults,), storms=(*storms,), seconds=seconds)
+
     with running.opened(settings, seed=wish.seed, tell=tell) as world:
         for result in running.run(world, wish.faults, seed=wish.seed, tell=tell):
             faults.append(result)
-            show(result)
+            show(seen())
         for seed in range(wish.seed, wish.seed + wish.storms):
             storms.append(storm.run(world, seed=seed, uploads=wish.uploads, tell=tell))
-            show(storms[-1][0])
-    seconds = time.monotonic() - began
-    return Outcome(wish=wish, faults=faults, storms=storms, seconds=seconds)
+            show(seen())
+    return seen()

@@ -12,7 +12,8 @@ class Fault:
     """One way in which the world breaks, by name.
 
     `inject` drops what the fault is to hit, breaks something, and mends what only a person can
-    mend. `hindrance` says why the fault cannot be injected here, or nothing.
+    mend. `hindrance` says why the fault cannot be injected here, or nothing. `airflow`: when plain
+    Airflow 3.3 would have told somebody, as docs/watchdog.md has it.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Fault:
     inject: Callable[[Scene], None]
     hindrance: Callable[[Scene], str] = lambda _: ""
     is_quick: bool = False
+    airflow: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class Result:
     wrong: int
     ok: bool
     hindrance: str = ""
+    airflow: str = ""
 
     @classmethod
     def not_injected(cls, fault: Fault, hindrance: str) -> Self:

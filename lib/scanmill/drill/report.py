@@ -9,13 +9,15 @@ from importlib.metadata import version
 from scanmill import __version__
 from scanmill.drill.drilling import Outcome
 from scanmill.drill.fault import Result
+from scanmill.drill.faults import ALL
 from scanmill.drill.naive import Tally
 
 _HEAD = """\
 # What survives
 
-`./scanmill drill --storms {storms} --uploads {uploads} --report docs/reliability.md` wrote this \
-page, on {date}, in {minutes:.0f} minutes. It runs the real pipeline, in real Airflow processes, \
+`./scanmill drill --report docs/reliability.md` wrote this page, on {date}, in {minutes:.0f} \
+minutes: {faults} of the {known} faults it knows, one by one, then {storms} storms of at least \
+{uploads} uploads each. It runs the real pipeline, in real Airflow processes, \
 over a real S3 API, on a stack of its own; only the recognition of letters is a stand-in, which \
 reads texts that the drill put into the pixels. The drill keeps its own record of what it \
 uploaded, and holds books and dataset against that.
@@ -49,11 +51,12 @@ _FAULTS = """
 
 *Detected* is when the product reacted or told of it: a process started again, a task tried again, \
 a red command, a mail. A dash: nothing had to be noticed, what failed was tried again on the spot. \
-*Recovered* is when every upload had its fate. Both in seconds from the first breakage on, the \
+*Airflow alone* is when plain Airflow 3.3 would have told \
+somebody ([docs/watchdog.md](watchdog.md)); a dash: it has no part in it. *Recovered* is when every upload had its fate. Both in seconds from the first breakage on, the \
 length of the outage included.
 
-| fault | what is broken | expected | injected | detected | recovered | lost | twice | wrong |
-|---|---|---|---|---|---|---|---|---|
+| fault | what is broken | expected | injected | detected | Airflow alone | recovered | lost | twice | wrong |
+|---|---|---|---|---|---|---|---|---|---|
 """
 
 _NOT_INJECTED = """
@@ -67,7 +70,9 @@ and SQS; the loss of a zone; several machines with PostgreSQL; a malicious autho
 def page(outcome: Outcome) -> str:
     """Return the page, in Markdown."""
     head = _HEAD.format(
-        storms=outcome.wish.storms,
+        storms=len(outcome.storms),
+        faults=len(outcome.faults),
+        known=len(ALL),
         uploads=outcome.wish.uploads,
         date=dt.datetime.now(dt.UTC).date(),
         minutes=outcome.seconds / 60,
@@ -112,7 +117,7 @@ def _sum(storms: Sequence[tuple[Result, Tally]]) -> str:
 
 
 def _fault_row(result: Result) -> str:
-    times = (_seconds(result.detected_s), _seconds(result.recovered_s))
+    times = (_seconds(result.detected_s), result.airflow or "-", _seconds(result.recovered_s))
     counts = (result.lost, result.twice, result.wrong)
     name = f"`{result.name}`"
     return _row(name, result.what, result.expected, result.injected, *times, *counts)

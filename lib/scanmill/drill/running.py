@@ -18,6 +18,9 @@ from scanmill.local import ports
 SETTLE_SECONDS = 300
 """How long the stack may need until nothing of a fault is on its way any more."""
 
+MEND_SECONDS = 60
+"""How long the product may call something wrong that it is about to mend."""
+
 SETTINGS: Mapping[str, str] = {
     "SCANMILL_SWEEP_SECONDS": "10",
     "SCANMILL_AUDIT_SECONDS": "60",
@@ -72,14 +75,13 @@ def run_one(world: World, fault: Fault, *, seed: int) -> Result:
     recovered_s = scene.over()
     if not has_settled:
         scene.fail(f"not settled after {SETTLE_SECONDS} s")
-    for sentence in imbalances(world.scratch):
-        scene.fail(sentence)
-    judgement = world.witness.judge(scene.collections)
+    judgement = judge(scene)
     return result_of(
         *(fault.name, fault.what, fault.expected),
         scene=scene,
         judgement=judgement,
         recovered_s=recovered_s,
+        airflow=fault.airflow,
     )
 
 
@@ -91,7 +93,16 @@ def is_settled(scene: Scene) -> bool:
         return False
 
 
-def imbalances(scratch: Scratch) -> Iterator[str]:
+def judge(scene: Scene) -> Judgement:
+    """Hold everything of a scene against the books, and hear what the product says of itself."""
+    judgement = scene.witness.judge(scene.collections)
+    patience = MEND_SECONDS if judgement.is_clean else 0
+    for sentence in _imbalances(scene.scratch, seconds=patience):
+        scene.fail(sentence)
+    return judgement
+
+
+def _imbalances(scratch: Scratch, *, seconds: float) -> Iterator[str]:
     """Yield what the product itself says is wrong, once it had the time to mend it."""
     sums: dict[str, Any] = {}
 
@@ -99,7 +110,7 @@ def imbalances(scratch: Scratch) -> Iterator[str]:
         sums.update(scratch.ask("status"))
         return not (sums["lost"] or sums["imbalances"] or sums["findings"])
 
-    if not wait_until(is_balanced, seconds=60):
+    if not wait_until(is_balanced, seconds=seconds):
         yield from sums["imbalances"]
         yield from (f"{f['kind']}: {f['subject']}" for f in sums["findings"][:5])
 
@@ -112,6 +123,7 @@ def result_of(
     scene: Scene,
     judgement: Judgement,
     recovered_s: float | None,
+    airflow: str = "",
 ) -> Result:
     """Return the line of the table: good only when the injector has evidence of its deed."""
     return Result(
@@ -127,6 +139,7 @@ def result_of(
         twice=len(judgement.twice),
         wrong=len(judgement.wrong),
         ok=bool(scene.injected and judgement.is_clean and not scene.failures),
+        airflow=airflow,
     )
 
 

@@ -12,7 +12,7 @@ from scanmill.inert import inert
 from scanmill.ledger import receipts
 from scanmill.ledger import tables as t
 from scanmill.models import Finding
-from scanmill.steps import Mill, looking
+from scanmill.steps import Mill, looking, planning, ringing
 from scanmill.steps.auditing import audit
 from scanmill.steps.building import catch_up, write_card
 from scanmill.steps.rebuilding import rebuild
@@ -32,6 +32,7 @@ def heal(mill: Mill) -> int:
         latest = receipts.latest_audit(connection)
     before = [Finding(**finding) for finding in latest["findings"]] if latest else audit(mill)
     is_mended = _mend(mill, _finish_publishing)
+    _plan_what_nobody_planned(mill)
     if is_mended and not before:
         return 0
     _mend(mill, rebuild)
@@ -53,6 +54,13 @@ def _mend(mill: Mill, work: Callable[[Mill], object]) -> bool:
         log.warning("mending broke off: %s", inert(str(error), limit=300))
         return False
     return True
+
+
+def _plan_what_nobody_planned(mill: Mill) -> None:
+    """Plan what landed and is in no plan, and ring for it: no queue and no sweep may be there."""
+    planned = planning.plan_batches(mill)
+    if planned and ringing.ring(mill, "image_batches", planned):
+        planning.note_announced(mill, planned)
 
 
 def _put_pointer_back(mill: Mill, newest: sa.RowMapping) -> None:

@@ -62,6 +62,13 @@ def _kill_reader(scene: Scene) -> None:
 
 
 _NAMES = ("scheduler", "triggerer", "dag-processor", "api-server", "store", "watchdog", "mail")
+_AIRFLOW_ALONE = {
+    "scheduler": "never: a red mark in its UI after 30 s, and nobody starts it again",
+    "triggerer": "never: a red mark in its UI after 30 s, and nobody starts it again",
+    "dag-processor": "never: a red mark in its UI after 30 s, and nobody starts it again",
+    "api-server": "never: it is what would tell",
+    "store": "when the last try of a task has failed",
+}
 _PART = "recognize_slice: put batches/C-N/pages/N.parquet #1"
 
 FAULTS = (
@@ -71,6 +78,7 @@ FAULTS = (
             what=f"kill -9 of the {name}, in the middle of a batch",
             expected="started again; every page published",
             inject=functools.partial(_kill_program, name=name),
+            airflow=_AIRFLOW_ALONE.get(name, ""),
             is_quick=name in {"scheduler", "store"},
         )
         for name in _NAMES
@@ -92,6 +100,7 @@ FAULTS = (
         what="kill -9 of a task, before a durable write",
         expected="tried again; every page published",
         inject=functools.partial(_order, order=Order(do="kill", at_write=_PART)),
+        airflow="at the next heartbeat; on the last try no callback of the task runs",
         is_quick=True,
     ),
     Fault(
