@@ -51,11 +51,12 @@ _FAULTS = """
 
 *Detected* is when the product reacted or told of it: a process started again, a task tried again, \
 a red command, a mail. A dash: nothing had to be noticed, what failed was tried again on the spot. \
-*Airflow alone* is when plain Airflow 3.3 would have told \
-somebody ([docs/watchdog.md](watchdog.md)); a dash: it has no part in it. *Recovered* is when every upload had its fate. Both in seconds from the first breakage on, the \
-length of the outage included.
+*Airflow alone* is when plain Airflow 3.3 would have told somebody ([watchdog](watchdog.md)); a \
+dash: it has no part in it. *Recovered* is when every upload had its fate. All in seconds from the \
+first breakage on, the length of the outage included.
 
-| fault | what is broken | expected | injected | detected | Airflow alone | recovered | lost | twice | wrong |
+| fault | what is broken | expected | injected | detected | Airflow alone | recovered \
+| lost | twice | wrong |
 |---|---|---|---|---|---|---|---|---|---|
 """
 

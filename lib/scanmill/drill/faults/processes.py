@@ -108,12 +108,14 @@ FAULTS = (
         what="kill -9 of the process that supervises a task",
         expected="noticed by the missing heartbeat; every page published once",
         inject=functools.partial(_order, order=Order(do="kill_supervisor", at_write=_PART)),
+        airflow="after 300 s, its heartbeat time-out by default",
     ),
     Fault(
         name="segfault_task",
         what="a real segmentation fault in a task's own process",
         expected="the task dies and is tried again; every page published",
         inject=functools.partial(_order, order=Order(do="segfault", at_write=_PART)),
+        airflow="never: the task runs for ever, with heartbeats",
     ),
     Fault(
         name="kill_reader",
