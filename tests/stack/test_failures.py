@@ -1,7 +1,6 @@
 """What fails on the running stack: retries by error class, one alert each, and nothing lost."""
 
 from running_stack import wait_until
-from scans import MANY, good_scans
 
 DIES = ("fails_for_good", "is_killed", "segfaults", "takes_too_long")
 DAGS = (*DIES, "fails_once")
@@ -39,20 +38,6 @@ def test_every_way_to_fail_is_retried_by_its_class_and_told_of_once(stack):
     assert task["state"] == "running"
     assert len(hung) == 1
     assert stack.mails("fails_once") == []
-
-
-def test_everything_arrives_although_the_scheduler_is_killed_in_the_middle(stack):
-    scans = good_scans(MANY + 4, seed=30)
-    # In a folder of their own: a label keeps the dataset gate from warning.
-    stack.upload_as_one_batch("storm/words", scans[:MANY])
-    wait_until("the first half is being read", lambda: stack.slice_at_work("storm-000001"))
-    stack.kill("scheduler")
-    stack.upload("storm/words", scans[MANY:], first=MANY)
-    stack.settle()
-    sums = stack.receipt()
-
-    assert sum(sums["datasets"]["storm"]["rows"].values()) == MANY + 4
-    assert stack.alerts("storm-") == []
 
 
 def ended(stack, runs):

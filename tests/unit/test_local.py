@@ -6,6 +6,7 @@ import os
 import signal
 import smtplib
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from ministack_server import client_options, running_ministack
 
 from scanmill.errors import FatalError, RetryableError
-from scanmill.local import environment, home, inbox, ports, reaper, stack, supervisor
+from scanmill.local import environment, home, inbox, ports, reaper, stack, supervisor, template
 from scanmill.local.home import Home, Secrets, Stack
 from scanmill.local.provision import Store, provision, wrong
 from scanmill.settings import Settings
@@ -478,3 +479,16 @@ def test_an_id_is_never_a_path(mail_server):
 
 def test_no_maildir_yet_is_an_empty_inbox(tmp_path):
     assert inbox.messages(tmp_path / "none") == []
+
+
+def test_a_database_of_airflow_that_came_back_empty_is_made_again(tmp_path):
+    home = Home(tmp_path / "home")
+    home.make()
+    database = home.airflow / "airflow.db"
+    template.prepare(home, {})
+    whole = database.stat().st_size
+    database.unlink()
+    sqlite3.connect(database).close()  # who asks a database that is gone makes an empty one
+    template.prepare(home, {})
+
+    assert database.stat().st_size == whole

@@ -26,10 +26,11 @@ _MADE_BY = "made-by"
 def prepare(home: Home, environment: Mapping[str, str]) -> bool:
     """Bring the stack's own database up to date, and tell whether that took a migration."""
     database, made_by = home.airflow / "airflow.db", home.airflow / _MADE_BY
-    if made_by.exists() and made_by.read_text() == _key() and database.exists():
+    fresh = not _is_filled(database)
+    if not fresh and made_by.exists() and made_by.read_text() == _key():
         return False
-    fresh = not database.exists()
     if fresh:
+        _clear(database)
         draft = database.with_suffix(".draft")
         shutil.copyfile(template(), draft)
         draft.chmod(0o600)
@@ -38,6 +39,21 @@ def prepare(home: Home, environment: Mapping[str, str]) -> bool:
         _migrate(environment)
     homes.write_private(made_by, _key())
     return not fresh
+
+
+def _is_filled(database: Path) -> bool:
+    """Tell whether it is Airflow's; one that was deleted comes back empty when it is asked."""
+    if not database.exists():
+        return False
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        wanted = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+        return connection.execute(wanted).fetchone() is not None
+
+
+def _clear(database: Path) -> None:
+    """Remove what an empty database has beside it: its log would be played into the new one."""
+    for ending in ("-wal", "-shm"):
+        database.with_name(f"{database.name}{ending}").unlink(missing_ok=True)
 
 
 def template() -> Path:
