@@ -55,6 +55,12 @@ def pytest_xdist_make_scheduler(config, log):
     return _ByFile(config, log)
 
 
+def pytest_generate_tests(metafunc):
+    """Run the tests of a module that is marked so on each of the two stores."""
+    if "aws" in metafunc.fixturenames and getattr(metafunc.module, "ON_BOTH_STORES", False):
+        metafunc.parametrize("aws", ["endpoint", "seaweedfs"], indirect=True)
+
+
 def pytest_collection_modifyitems(items):
     """Begin with the stack, which takes longest."""
     items.sort(key=lambda item: not item.nodeid.startswith(_STACK))
@@ -100,10 +106,11 @@ def empty_ledger(tmp_path_factory):
 
 
 @pytest.fixture
-def aws(endpoint, monkeypatch):
-    """The store, as the AWS environment names it."""
-    point_at(endpoint, monkeypatch)
-    return endpoint
+def aws(request, monkeypatch):
+    """The store, as the AWS environment names it: `endpoint`, or what `ON_BOTH_STORES` asks for."""
+    url = request.getfixturevalue(getattr(request, "param", "endpoint"))
+    point_at(url, monkeypatch)
+    return url
 
 
 @pytest.fixture

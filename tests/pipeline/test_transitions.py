@@ -14,7 +14,6 @@ from drivers import (
     finish_batch,
     images_at,
     pages_at,
-    point_at,
     run_pipeline,
     stubbed_judge,
     texts_published,
@@ -26,17 +25,12 @@ from scanmill.steps.healing import heal
 from scanmill.steps.receipting import receipt
 from scanmill.steps.reviewing import decide
 
+ON_BOTH_STORES = True
+
+
 pytestmark = pytest.mark.usefixtures("open_gates")
 
 FIRST, SECOND, THIRD = "c/x/1.png", "c/x/2.png", "c/x/3.png"
-
-
-@pytest.fixture(params=["endpoint", "seaweedfs"])
-def aws(request, monkeypatch):
-    """Each of the two stores, as the AWS environment names it."""
-    url = request.getfixturevalue(request.param)
-    point_at(url, monkeypatch)
-    return url
 
 
 @pytest.fixture

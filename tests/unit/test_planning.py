@@ -14,7 +14,6 @@ from drivers import (
     fragile,
     image_counts,
     images_at,
-    point_at,
     read_batch,
     rows_of,
     state,
@@ -26,6 +25,8 @@ from scanmill.ledger import tables as t
 from scanmill.models import BatchState, ImageFate, Reason
 from scanmill.steps import planning, recognizing
 from scanmill.store import Store
+
+ON_BOTH_STORES = True
 
 
 def plans(mill):
@@ -234,14 +235,6 @@ def test_a_bucket_without_versions_is_refused(new_mill):
         planning.plan_batches(mill)
 
     assert plans(mill) == {}
-
-
-@pytest.fixture(params=["endpoint", "seaweedfs"])
-def aws(request, monkeypatch):
-    """Each of the two stores, as the AWS environment names it."""
-    url = request.getfixturevalue(request.param)
-    point_at(url, monkeypatch)
-    return url
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import botocore.endpoint
 import pyarrow as pa
 import pytest
 
-from drivers import delete, drop, point_at, s3
+from drivers import delete, drop, s3
 from engines.faulty_s3 import answering
 from scanmill.errors import FatalError, RetryableError
 from scanmill.models import generation
@@ -22,13 +22,7 @@ from scanmill.store import (
     parquet_bytes,
 )
 
-
-@pytest.fixture(params=["endpoint", "seaweedfs"])
-def aws(request, monkeypatch):
-    """Each of the two stores, as the AWS environment names it."""
-    url = request.getfixturevalue(request.param)
-    point_at(url, monkeypatch)
-    return url
+ON_BOTH_STORES = True
 
 
 @pytest.fixture
