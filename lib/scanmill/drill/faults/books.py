@@ -54,7 +54,7 @@ def _delete_airflow_database(scene: Scene) -> None:
     scene.wait_for_work()
     for path in scene.scratch.home.airflow.glob("airflow.db*"):
         path.unlink()
-    scene.began(1, sign=scene.mailed("does not answer"))
+    scene.began(1, sign=scene.mailed("is away"))
     wait_until(lambda: scene.detected_s is not None, seconds=WORK_SECONDS)
     scene.scratch.down()
     scene.scratch.up()

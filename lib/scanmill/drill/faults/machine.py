@@ -66,7 +66,7 @@ def _take_mail_away(scene: Scene) -> None:
     scene.scratch.send(pid, signal.SIGSTOP)
     try:
         pages = [scene.put_nonsense() for _ in range(32)]
-        is_told = scene.mailed("held")
+        is_told = scene.mailed("is held")
         scene.began(1, sign=lambda: not scene.scratch.is_mail_taken())
         scene.wait_until_held()
         time.sleep(_MAIL_AWAY_SECONDS)

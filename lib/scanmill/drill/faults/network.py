@@ -47,7 +47,7 @@ def _take_queue_away(scene: Scene) -> None:
 def _take_store_away(scene: Scene) -> None:
     """Cut the way to S3 for a minute: longer than any single retry lasts."""
     scene.drop()
-    with scene.broken(Rule(kind="refuse"), sign=scene.mailed("store")):
+    with scene.broken(Rule(kind="refuse"), sign=scene.mailed("the store is away")):
         time.sleep(_AWAY_SECONDS)
 
 

@@ -34,7 +34,7 @@ def _delete(scene: Scene) -> None:
 def _pause(scene: Scene) -> None:
     with scene.scratch.paused():
         scene.drop()
-        scene.began(len(DAGS), sign=scene.mailed("wait"))
+        scene.began(len(DAGS), sign=scene.mailed("pending for too long"))
         time.sleep(_PAUSED_SECONDS)
 
 
@@ -43,7 +43,7 @@ def _use_wrong_model(scene: Scene) -> None:
     scene.scratch.use_model(reader.WRONG_MODEL)
     try:
         pages = [scene.put(scene.text()) for _ in range(32)]
-        scene.began(1, sign=scene.mailed("held"))
+        scene.began(1, sign=scene.mailed("is held"))
         is_held = scene.wait_until_held()
     finally:
         scene.scratch.use_model(reader.MODEL)
