@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
+
 from scanmill.drill.fault import Fault, Result
 from scanmill.drill.proxy import Proxy
 from scanmill.drill.scene import Scene, World
@@ -70,7 +73,10 @@ def run_one(world: World, fault: Fault, *, seed: int) -> Result:
     scene = Scene(world, collection=fault.name.replace("_", "-"), rng=chance)
     if hindrance := fault.hindrance(scene):
         return Result.not_injected(fault, hindrance)
-    fault.inject(scene)
+    try:
+        fault.inject(scene)
+    except (ScanmillError, BotoCoreError, ClientError, httpx.HTTPError) as error:
+        scene.fail(f"the fault was too much for the drill itself: {error}")
     has_settled = wait_until(lambda: is_settled(scene), seconds=SETTLE_SECONDS)
     recovered_s = scene.over()
     if not has_settled:

@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 import sqlalchemy as sa
+import tenacity
+from botocore.exceptions import BotoCoreError, ClientError
 
 from scanmill.drill import hooks, paper
 from scanmill.drill.hooks import Order
@@ -27,6 +29,14 @@ Sign = Callable[[], object]
 
 WORK_SECONDS = 90
 """The patience of waiting for something to break; it decides nothing but when to give up."""
+
+
+_PATIENTLY = tenacity.retry(
+    retry=tenacity.retry_if_exception_type((BotoCoreError, ClientError)),
+    wait=tenacity.wait_fixed(0.5),
+    stop=tenacity.stop_after_delay(WORK_SECONDS),
+)
+"""The drill kills the store that it uploads to."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,16 +126,19 @@ class Scene:
         """Delete an upload; it counts as read when it was, and as superseded when it was not."""
         fates = frozenset({"superseded", "decoded"})
         self.witness.amend(upload, fates=fates, is_last=False)
-        self.scratch.s3.delete_object(Bucket=self.scratch.bucket, Key=upload.key)
+        self._remove(upload.key)
+
+    @_PATIENTLY
+    def _remove(self, key: str) -> None:
+        self.scratch.s3.delete_object(Bucket=self.scratch.bucket, Key=key)
 
     def _name(self, ending: str) -> str:
         return f"landing/{self.collection}/words/{next(self._numbers):04d}.{ending}"
 
     def _put(self, key: str, body: bytes, **fields: Any) -> Upload:
-        answer = self.scratch.s3.put_object(Bucket=self.scratch.bucket, Key=key, Body=body)
         upload = Upload(
             key=key,
-            version=answer["VersionId"],
+            version=self._upload(key, body),
             collection=self.collection,
             sha256=hashlib.sha256(body).hexdigest(),
             **fields,
@@ -144,6 +157,17 @@ class Scene:
     def collections(self) -> list[str]:
         """Our collection and those of our twins."""
         return [self.collection, *(twin.collection for twin in self.twins)]
+
+    @_PATIENTLY
+    def _upload(self, key: str, body: bytes) -> str:
+        """Return the version; when the store died over it, whether it has it is asked first."""
+        answer = self.scratch.s3.list_object_versions(Bucket=self.scratch.bucket, Prefix=key)
+        known = {one.version for one in self.uploads() if one.key == key}
+        for version in answer.get("Versions", ()):
+            if version["Key"] == key and version["VersionId"] not in known:
+                return str(version["VersionId"])
+        put = self.scratch.s3.put_object(Bucket=self.scratch.bucket, Key=key, Body=body)
+        return str(put["VersionId"])
 
     # --- the fault -------------------------------------------------------------------------------
 
