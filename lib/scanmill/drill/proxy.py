@@ -122,20 +122,22 @@ class Proxy:
             return _reset(request)
         if kind == "truncate" and len(body) > 1:
             return await _truncated(request, status, headers, body)
-        if rule and kind in _MESSAGES and b'"Messages"' in body:
-            body = await self._with_messages(rule, request, body)
+        if b'"Messages"' in body and _plane(request) == "queue":
+            body = await self._with_messages(request, body)
         return _answer(request, status, headers, body)
 
     def _chosen(self, request: web.BaseRequest) -> Rule | None:
         line = f"{request.method} {request.raw_path}"
         for rule in self._rules:
-            if rule.plane != _plane(request) or not re.search(rule.match, line):
+            if rule.plane != _plane(request) or rule.kind in _MESSAGES:
                 continue
-            if self.hits[rule.kind] < rule.most and self._chance.random() < rule.share:
-                if rule.kind not in _MESSAGES:
-                    self.hits[rule.kind] += 1
+            if re.search(rule.match, line) and self._is_due(rule):
+                self.hits[rule.kind] += 1
                 return rule
         return None
+
+    def _is_due(self, rule: Rule) -> bool:
+        return self.hits[rule.kind] < rule.most and self._chance.random() < rule.share
 
     async def _ask(self, request: web.BaseRequest) -> tuple[int, dict[str, str], bytes]:
         url = URL(f"http://{LOOPBACK}:{self._upstream()}{request.raw_path}", encoded=True)
@@ -147,8 +149,15 @@ class Proxy:
         ) as answer:
             return answer.status, dict(answer.headers), await answer.read()
 
-    async def _with_messages(self, rule: Rule, request: web.BaseRequest, body: bytes) -> bytes:
-        """Return the answer of the queue with its messages lost, doubled or in another order."""
+    async def _with_messages(self, request: web.BaseRequest, body: bytes) -> bytes:
+        """Return the answer of the queue with its messages lost, doubled or in another order.
+
+        By the rules of now: it may have been asked for long ago, and waited for a message.
+        """
+        due = (rule for rule in self._rules if rule.kind in _MESSAGES and self._is_due(rule))
+        rule = next(due, None)
+        if rule is None:
+            return body
         content = json.loads(body)
         messages = content["Messages"]
         self.hits[rule.kind] += len(messages)
