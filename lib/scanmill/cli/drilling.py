@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Only six faults, in under four minutes.")
+@click.option("--quick", is_flag=True, help="Only six faults, in a few minutes.")
 @click.option("--fault", "names", multiple=True, metavar="NAME", help="Only this fault; repeat it.")
 @click.option("--list", "is_list", is_flag=True, help="Name all faults and end.")
 @click.option(
