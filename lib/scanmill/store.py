@@ -4,8 +4,6 @@ There is no rename on S3: a commit is one conditional PUT (`If-None-Match: *` or
 Faults of the store come out as `RetryableError`, never as a property of an image.
 """
 
-import dataclasses
-import datetime as dt
 import functools
 import json
 from collections.abc import Collection, Iterator
@@ -17,7 +15,9 @@ import pyarrow.parquet as pq
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from scanmill import listing
 from scanmill.errors import FatalError, RetryableError, ScanmillError
+from scanmill.listing import Listed
 from scanmill.models import counted_etag
 
 _GONE = {"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed"}
@@ -53,19 +53,6 @@ class AlteredError(FatalError):
 
 class LostRaceError(ScanmillError):
     """A conditional PUT found that somebody else was first."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """One entry of a listing of versions; a delete marker has no bytes."""
-
-    key: str
-    version: str
-    etag: str
-    size_bytes: int
-    modified_at: dt.datetime
-    is_latest: bool
-    is_delete_marker: bool
 
 
 class Store:
@@ -175,16 +162,17 @@ class Store:
             for entry in page.get("Contents", ()):
                 yield entry["Key"], entry["Size"]
 
-    def list_versions(self, prefix: str) -> Iterator[Listed]:
-        """Yield every version and delete marker below a prefix, as the store orders them."""
-        for page in self._pages("list_object_versions", prefix):
-            for entry in page.get("Versions", ()):
-                yield _listed(entry, is_delete_marker=False)
-            for entry in page.get("DeleteMarkers", ()):
-                yield _listed(entry, is_delete_marker=True)
+    def list_versions(self, prefix: str, *, page_size: int = listing.PAGE) -> Iterator[Listed]:
+        """Yield every version and delete marker below a prefix, as the store orders those of a key.
 
-    def _pages(self, verb: str, prefix: str) -> Iterator[dict[str, Any]]:
-        pages = iter(self._s3.get_paginator(verb).paginate(Bucket=self.bucket, Prefix=prefix))
+        Raises:
+            RetryableError: the store failed.
+        """
+        return listing.versions(self._pages, prefix, page_size=page_size)
+
+    def _pages(self, verb: str, prefix: str, **options: Any) -> Iterator[dict[str, Any]]:
+        paginator = self._s3.get_paginator(verb)
+        pages = iter(paginator.paginate(Bucket=self.bucket, Prefix=prefix, **options))
         while True:
             try:
                 yield next(pages)
@@ -240,7 +228,10 @@ class Store:
 
     def _put(self, key: str, body: bytes, content_type: str, **condition: str) -> None:
         kind = {"ContentType": content_type} if content_type else {}
-        self._call("put_object", Key=key, Body=body, **kind, **condition)
+        try:
+            self._call("put_object", Key=key, Body=body, **kind, **condition)
+        except ObjectGoneError as error:  # S3's answer where nothing is there to match
+            raise LostRaceError(str(error)) from error
 
     # --- the bucket ------------------------------------------------------------------------------
 
@@ -275,18 +266,6 @@ def parquet_bytes(table: pa.Table) -> bytes:
     )
     content: bytes = sink.getvalue().to_pybytes()
     return content
-
-
-def _listed(entry: dict[str, Any], *, is_delete_marker: bool) -> Listed:
-    return Listed(
-        key=entry["Key"],
-        version=entry["VersionId"],
-        etag=entry.get("ETag", "").strip('"'),
-        size_bytes=entry.get("Size", 0),
-        modified_at=entry["LastModified"],
-        is_latest=entry["IsLatest"],
-        is_delete_marker=is_delete_marker,
-    )
 
 
 def _require(key: str, names: Collection[str], found: Collection[str]) -> None:

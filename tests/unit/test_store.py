@@ -202,6 +202,30 @@ def test_a_listing_goes_on_behind_its_first_page(mill, store):
     assert len(list(store.list_versions("many/"))) == 1005
 
 
+# A store that walks folders meets `inv/` before `inv-2024/`; in the order of keys it comes after.
+ODD_NAMES = (
+    *("inv", "inv/1", "inv/2", "inv/3", "inv-2024/1", "inv-2024/2", "inv.old/1", "inv.png"),
+    *("scan", "scan 2", "scan-2/1", "scan.png", "scan.png.bak", "scan/1", "z"),
+    *("a\x01b/1", "a\x02b/1", "a\ufffdb/1", "a\nb", "%2e", "ö", "\U0001f600", "\uffee"),
+)
+
+
+def test_no_listing_leaves_a_version_out_whatever_the_names(mill, store):
+    uploads = [(f"landing/{name}", drop(mill, name, name.encode())) for name in ODD_NAMES]
+    uploads.append(("landing/inv", drop(mill, "inv", b"inv")))
+    delete(mill, "landing/z")
+
+    for page_size in (1, 2, 3, 5, 8, 1000):
+        listed = list(store.list_versions("landing/", page_size=page_size))
+        found = [(entry.key, entry.version) for entry in listed if not entry.is_delete_marker]
+        assert sorted(found) == sorted(uploads), page_size
+        assert [entry.key for entry in listed if entry.is_delete_marker] == ["landing/z"]
+        current = [entry.key for entry in listed if entry.is_latest]
+        assert sorted(current) == sorted(f"landing/{name}" for name in ODD_NAMES)
+    for key, version in uploads:
+        assert f"landing/{store.read_version(key, version).decode()}" == key
+
+
 def test_a_bucket_says_whether_it_keeps_versions(new_mill):
     assert new_mill().store.is_versioned()
     assert not new_mill(is_versioned=False).store.is_versioned()
@@ -255,6 +279,11 @@ def test_no_verb_blames_anything_but_the_store_for_its_faults(store_that_fails, 
             verb(store)
 
     assert len(requests) > 1  # it was not given up at once
+
+
+def test_a_swap_of_what_is_gone_is_a_lost_race(store_that_fails):
+    with answering(404, "NoSuchKey") as (address, _), pytest.raises(LostRaceError):
+        store_that_fails(address).swap("LATEST", b"", etag="0")
 
 
 def test_a_body_that_breaks_off_is_no_short_object(store_that_fails):

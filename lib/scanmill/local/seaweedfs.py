@@ -47,10 +47,13 @@ def command(home: Home, stack: Stack) -> tuple[list[str], Mapping[str, str]]:
         "volume.max": _MOST_VOLUMES,
         "master.volumeSizeLimitMB": _VOLUME_MB,
         "master.telemetry": "false",
+        # 10 s by default, of which it elects itself: nothing is served before.
+        "master.electionTimeout": "1s",
         "master.port": stack.ports["master"],
         "master.port.grpc": stack.ports["master_grpc"],
         "volume.port": stack.ports["volume"],
         "volume.port.grpc": stack.ports["volume_grpc"],
+        "volume.preStopSeconds": 0,
         "filer": "true",
         "filer.port": stack.ports["filer"],
         "filer.port.grpc": stack.ports["filer_grpc"],
@@ -62,6 +65,9 @@ def command(home: Home, stack: Stack) -> tuple[list[str], Mapping[str, str]]:
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
         "s3.iam": "false",
+        # As S3 has it; an upload to a bucket that is not there would make one without versions.
+        "s3.autoCreateBucket": "false",
+        "s3.allowDeleteBucketNotEmpty": "false",
         "s3.config": str(home.store / "s3.json"),
         "s3.localSocket": f"{stack.scratch}/s3.sock",
     }
