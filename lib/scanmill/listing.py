@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from scanmill.errors import RetryableError
+
 PAGE = 1000
 _ONE_ANSWER = 10_000
 _UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -56,37 +58,68 @@ def _may_leave_out(page: dict[str, Any], entries: list[Listed]) -> bool:
 
 
 def _by_folder(pages: Pages, prefix: str, page_size: int) -> Iterator[Listed]:
-    """List each folder for itself, then each key that a plain listing has and none of them had."""
-    told: set[str] = set()
+    """List each folder for itself, then ask for each key of which something may be missing."""
+    told: set[tuple[str, str]] = set()
     doubtful: list[Listed] = []
+    cut: set[str] = set()
+    for page in _pages_of_folders(pages, prefix, page_size):
+        for entry in _entries(page):
+            if _STAND_IN in entry.key:
+                doubtful.append(entry)
+            elif _may_be_cut(entry.key, page.get("NextKeyMarker", "")):
+                cut.add(entry.key)
+            else:
+                told.add((entry.key, entry.version))
+                yield entry
+    whole = {key for key, _ in told} - cut
+    for key in sorted(cut.union(_current_keys(pages, prefix)) - whole):
+        for entry in _of_key(pages, key):
+            if (key, entry.version) not in told:
+                told.add((key, entry.version))
+                yield entry
+    # Whose key was deleted: no other listing has it.
+    versions_told = {version for _, version in told}
+    yield from (entry for entry in doubtful if entry.version not in versions_told)
+
+
+def _pages_of_folders(pages: Pages, prefix: str, page_size: int) -> Iterator[dict[str, Any]]:
     folders = [prefix]
     options = {"Delimiter": "/", "PaginationConfig": {"PageSize": page_size}}
     while folders:
         for page in pages("list_object_versions", folders.pop(), **options):
             folders += [folder["Prefix"] for folder in page.get("CommonPrefixes", ())]
-            for entry in _entries(page):
-                if _STAND_IN in entry.key:
-                    doubtful.append(entry)
-                else:
-                    told.add(entry.key)
-                    yield entry
-    found: set[str] = set()
-    plain = pages("list_objects_v2", prefix, PaginationConfig={"PageSize": _ONE_ANSWER})
-    for key in (one["Key"] for page in plain for one in page.get("Contents", ())):
-        if key not in told:
-            for entry in _of_key(pages, key):
-                found.add(entry.version)
-                yield entry
-    # Whose key was deleted: no other listing has it.
-    yield from (entry for entry in doubtful if entry.version not in found)
+            yield page
+
+
+def _may_be_cut(key: str, marker: str) -> bool:
+    """Tell whether a page may end amid the versions of a key, and the next one skip the others."""
+    folder = marker.removesuffix("/")
+    return bool(marker) and key != marker and (marker.startswith(key) or key.startswith(folder))
+
+
+def _current_keys(pages: Pages, prefix: str) -> Iterator[str]:
+    for page in pages("list_objects_v2", prefix, PaginationConfig={"PageSize": _ONE_ANSWER}):
+        for entry in page.get("Contents", ()):
+            yield entry["Key"]
 
 
 def _of_key(pages: Pages, key: str) -> Iterator[Listed]:
+    """Yield the versions of one key, under its true name.
+
+    Raises:
+        RetryableError: there are none; what was listed must have been deleted for good meanwhile.
+    """
     shown = _UNSPEAKABLE.sub(_STAND_IN, key)
+    is_there = False
     for page in pages("list_object_versions", key, Delimiter="/"):
         for entry in _entries(page):
             if entry.key == shown:
+                is_there = True
                 yield dataclasses.replace(entry, key=key)
+    if not is_there:
+        raise RetryableError(
+            f"The store lists [{key}], but no version of it; rename it if it stays"
+        )
 
 
 def _entries(page: dict[str, Any]) -> Iterator[Listed]:
