@@ -235,6 +235,11 @@ class Store:
 
     # --- the bucket ------------------------------------------------------------------------------
 
+    def describe(self) -> str:
+        """Return what the store calls itself, and where it is."""
+        headers = self._call("get_bucket_versioning")["ResponseMetadata"]["HTTPHeaders"]
+        return f"{headers.get('server') or 'S3'} at {self._s3.meta.endpoint_url}"
+
     def is_versioned(self) -> bool:
         """Tell whether the bucket keeps the versions of its objects."""
         answer: dict[str, Any] = self._call("get_bucket_versioning")

@@ -11,7 +11,9 @@ from drivers import (
     assert_books_are_closed,
     delete,
     drop,
+    drop_every_kind,
     finish_batch,
+    image_counts,
     images_at,
     pages_at,
     run_pipeline,
@@ -148,4 +150,22 @@ def test_heal_plans_what_nobody_planned_and_counts_what_killed_builds_left(mill)
     assert [image["fate"] for image in images_at(mill, SECOND)] == ["pending"]
     assert orphans.count(mill) == (1, len(b"left behind"))
     finish_batch(mill, "c-000002")
+    assert_books_are_closed(mill)
+
+
+def test_every_kind_of_file_has_its_fate_and_the_law_holds_after_changes(mill):
+    drop_every_kind(mill)
+    run_pipeline(mill)
+    before = image_counts(mill)
+    drop(mill, "c/x/old.png", picture(prose(5)))
+    drop(mill, "c/x/broken.png", picture(prose(6)))
+    drop(mill, "c/x/gone.png", picture(prose(7)))
+    delete(mill, "landing/c/x/gone.png")
+    run_pipeline(mill)
+
+    assert before == {"landed": 8, "decoded": 5, "quarantined": 1, "ignored": 2}
+    assert image_counts(mill) == before | {"landed": 11, "decoded": 6, "superseded": 2}
+    assert texts_published(mill, "c")["c/x/old.png"] == [prose(5)]
+    assert texts_published(mill, "c")["c/x/broken.png"] == [prose(6)]
+    assert "c/x/gone.png" not in texts_published(mill, "c")
     assert_books_are_closed(mill)

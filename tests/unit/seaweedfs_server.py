@@ -46,6 +46,7 @@ def running_seaweedfs(folder):
     finally:
         server.kill()
         server.wait()
+        seaweedfs.tidy(stack)
 
 
 def _secrets(options):

@@ -9,7 +9,7 @@ import pytest
 
 from drivers import drop, forget, read_batch, run_pipeline
 from engines.scripted import gibberish, picture, prose
-from scanmill import alerts, cli
+from scanmill import alerts, cli, listing
 from scanmill.ledger import outbox
 from scanmill.ledger import tables as t
 from scanmill.steps import planning
@@ -433,5 +433,22 @@ def test_doctor_says_what_is_missing_and_what_to_do(run, published):
     assert checks["If-None-Match"]["is_well"]
     assert checks["If-Match"]["is_well"]
     assert checks["bucket versioning"]["is_well"]
+    assert checks["listing"]["is_well"]
+    assert "http://127.0.0.1:" in checks["store"]["detail"]
+    assert checks["queue"]["detail"].startswith("none, by choice")
     assert not checks["mail"]["is_well"]
     assert "AIRFLOW_CONN_SMTP_DEFAULT" in checks["mail"]["remedy"]
+
+
+@pytest.mark.parametrize("aws", ["seaweedfs"], indirect=True)
+def test_doctor_knows_a_store_whose_listing_leaves_uploads_out(run, installed, monkeypatch):
+    _, out, _ = run("doctor", "--json")
+    mended = {check["name"]: check for check in json.loads(out)["checks"]}
+    monkeypatch.setattr(listing, "_may_leave_out", lambda *_: False)
+    _, out, _ = run("doctor", "--json")
+    plain = {check["name"]: check for check in json.loads(out)["checks"]}
+
+    assert mended["listing"]["is_well"], mended["listing"]
+    assert mended["store"]["detail"].startswith("SeaweedFS")
+    assert not plain["listing"]["is_well"]
+    assert "doctor/listing/a-b/1" in plain["listing"]["detail"]

@@ -20,6 +20,7 @@ from ministack_server import client_options, running_ministack
 
 from scanmill.errors import FatalError, RetryableError
 from scanmill.local import environment, home, inbox, ports, reaper, stack, supervisor, template
+from scanmill.local import seaweedfs as seaweedfs_program
 from scanmill.local.home import Home, Secrets, Stack
 from scanmill.local.provision import Store, provision, wrong
 from scanmill.settings import Settings
@@ -155,6 +156,59 @@ def test_what_was_set_for_one_start_holds_for_the_next(some_home, monkeypatch):
 
     assert remembered.settings == {"SCANMILL_SWEEP_SECONDS": "7", "SCANMILL_AUDIT_SECONDS": "9"}
     assert variables["SCANMILL_SWEEP_SECONDS"] == "7"
+
+
+def test_a_home_keeps_the_store_that_it_began_with(some_home, monkeypatch):
+    monkeypatch.setenv("SCANMILL_LOCAL_STORE", "seaweedfs")
+    stack._remember(some_home)
+    monkeypatch.setenv("SCANMILL_LOCAL_STORE", "ministack")
+    with pytest.raises(FatalError, match=r"lies in \[seaweedfs\].*SCANMILL_LOCAL_STORE=seaweedfs"):
+        stack._remember(some_home)
+    some_home.stack_file.unlink()
+    monkeypatch.delenv("SCANMILL_LOCAL_STORE")
+    with pytest.raises(FatalError, match="SCANMILL_LOCAL_STORE=seaweedfs"):
+        stack._remember(some_home)
+    monkeypatch.setenv("SCANMILL_LOCAL_STORE", "seaweedfs")
+
+    remembered, variables = stack._remember(some_home)
+
+    assert variables["SCANMILL_QUEUE_URL"] == ""
+    assert set(remembered.ports) == {*stack.PORTS, *seaweedfs_program.PORTS}
+    assert (some_home.store / "s3.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_store_that_does_not_exist_is_named_with_those_that_do(some_home, monkeypatch):
+    monkeypatch.setenv("SCANMILL_LOCAL_STORE", "seaweed")
+
+    with pytest.raises(FatalError, match=r"\[seaweed\].*seaweedfs"):
+        stack._remember(some_home)
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux")
+def test_seaweedfs_listens_on_loopback_alone_and_on_the_ports_chosen_for_it(seaweedfs):
+    word = f"-s3.port={seaweedfs.rpartition(':')[2]}".encode()
+    (process,) = (
+        path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if word in words_of(path)
+    )
+    chosen = {word for word in words_of(process / "cmdline") if b"port" in word}
+    sockets = {str(link.readlink()) for link in (process / "fd").iterdir() if link.is_symlink()}
+    rows = [
+        row.split()
+        for name in ("tcp", "tcp6")
+        for row in (process / "net" / name).read_text().splitlines()[1:]
+    ]
+    listening = [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+
+    assert {address.partition(":")[0] for address in listening} == {"0100007F"}
+    ports_open = {int(address.partition(":")[2], 16) for address in listening}
+    assert ports_open == {int(word.partition(b"=")[2]) for word in chosen} - {0}
+
+
+def words_of(path):
+    try:
+        return path.read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 @pytest.mark.parametrize(

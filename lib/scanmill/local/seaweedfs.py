@@ -5,6 +5,7 @@ It opens a port for each of its parts, all of them on loopback.
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from scanmill.errors import FatalError
 from scanmill.local import home as homes
@@ -75,3 +76,11 @@ def command(home: Home, stack: Stack) -> tuple[list[str], Mapping[str, str]]:
     # By default a bucket begins with seven volumes.
     growth = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
     return [str(PROGRAM), "-logtostderr=true", "server", *words], growth
+
+
+def tidy(stack: Stack) -> None:
+    """Remove the sockets that a killed one leaves in the only folder that it knows for them."""
+    for part in ("master", "volume", "filer", "store"):
+        if port := stack.ports.get(f"{part}_grpc"):
+            name = "s3" if part == "store" else part
+            Path(f"/tmp/seaweedfs-{name}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108

@@ -82,6 +82,7 @@ def down(report: Report) -> None:
         stack = homes.load_stack(home)
         if stack:
             shutil.rmtree(stack.scratch, ignore_errors=True)
+            seaweedfs.tidy(stack)
         report(f"Stopped ({len(left)} left over were ended)" if left else "Stopped")
 
 

@@ -43,6 +43,7 @@ def examine(mill: Mill) -> list[Result]:
         "rules": _rules,
         "bucket": _bucket,
         "conditional writes": _conditional_writes,
+        "listing": _listing,
         "queue": _queue,
         "ledger": _ledger,
         "mail": _mail,
@@ -81,6 +82,7 @@ def _rules(mill: Mill) -> Iterator[Result]:
 
 
 def _bucket(mill: Mill) -> Iterator[Result]:
+    yield Result(name="store", is_well=True, detail=mill.store.describe())
     is_versioned = mill.store.is_versioned()
     yield Result(
         name="bucket versioning",
@@ -112,11 +114,26 @@ def _conditional_writes(mill: Mill) -> Iterator[Result]:
             yield Result(name=header, is_well=False, detail=detail, remedy=remedy)
 
 
+def _listing(mill: Mill) -> Iterator[Result]:
+    """Turn pages between names that a store which walks folders meets in another order."""
+    keys = [f"doctor/listing/{name}" for name in ("a/1", "a/2", "a-b/1", "a-b/2")]
+    for key in keys:
+        mill.store.create(key, b"")
+    listed = {one.key for one in mill.store.list_versions("doctor/listing/", page_size=1)}
+    left_out = [key for key in keys if key not in listed]
+    yield Result(
+        name="listing",
+        is_well=not left_out,
+        detail=f"leaves out {left_out}" if left_out else "whole",
+        remedy="Uploads would be missed. Use a store that lists all versions: AWS S3 does.",
+    )
+
+
 def _queue(mill: Mill) -> Iterator[Result]:
     url = mill.settings.queue_url
     if not url:
         seconds = mill.settings.sweep_seconds
-        detail = f"none; the sweep finds uploads within {seconds:g} s"
+        detail = f"none, by choice; the sweep finds uploads within {seconds:g} s"
         yield Result(
             name="queue", is_well=seconds > 0, detail=detail, remedy="Set a queue or sweep."
         )
