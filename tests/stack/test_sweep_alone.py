@@ -45,6 +45,7 @@ def test_a_batch_is_whole_although_its_store_is_killed_under_it(stack_without_qu
     # The first is replaced; of the second it depends on whether it was read before its deletion.
     assert sum(sums["datasets"]["shaken"]["rows"].values()) in {12, 13}
     assert sums["images"]["landed"] == sums["images"]["decoded"] + sums["images"]["superseded"]
+    assert stack.type("audit").returncode == 0
 
 
 def ended_sweeps(stack):

@@ -19,7 +19,7 @@ from scanmill.errors import FatalError, RetryableError
 from scanmill.local import environment, program
 from scanmill.local import home as homes
 from scanmill.local.home import Home, Stack
-from scanmill.local.program import AIRFLOW, SERVICES
+from scanmill.local.program import AIRFLOW, SERVICES, STORE
 from scanmill.local.reaper import is_marked, reap
 
 STOP_SECONDS = 25
@@ -54,7 +54,7 @@ startsecs=1
 startretries=1000000
 stopasgroup=true
 killasgroup=true
-stopwaitsecs=8
+stopwaitsecs={patience}
 redirect_stderr=true
 stdout_logfile={logs}/{name}.log
 stdout_logfile_maxbytes=10MB
@@ -96,6 +96,8 @@ def configure(home: Home, stack: Stack) -> str:
             name=name,
             python=_plain(sys.executable),
             priority=10 if name in SERVICES else 20,
+            # It needs 15 s to end when it is asked, and loses nothing when it is not.
+            patience=1 if name == STORE and stack.store == homes.SEAWEEDFS else 8,
             logs=_plain(home.logs),
         )
         for name in (*SERVICES, *AIRFLOW)
