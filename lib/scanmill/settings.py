@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from scanmill.errors import FatalError
+from scanmill.models import EngineName, Way
 
 PREFIX = "SCANMILL_"
 _NO_SETTINGS = {
@@ -33,7 +34,9 @@ class Settings(BaseSettings):
     `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, or a profile.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_parse_none_str="none", frozen=True, extra="forbid"
+    )
 
     @classmethod
     def load(cls) -> Self:
@@ -54,6 +57,11 @@ class Settings(BaseSettings):
             first = error.errors(include_url=False, include_input=False)[0]
             name = "_".join(map(str, first["loc"])).upper()
             raise FatalError(f"The setting [{name}] is wrong: {first['msg']}.") from error
+
+    @field_validator("rescue_ways", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(",") if part] if isinstance(value, str) else value
 
     bucket: str = Field("scanmill", description="The one bucket that holds everything.")
     ledger_url: str = Field(
@@ -103,10 +111,27 @@ class Settings(BaseSettings):
     ocr_psm: Annotated[int, Field(ge=0, le=13)] = Field(
         3, description="Tesseract page segmentation mode."
     )
-    chunk_pages: Count = Field(8, description="Most pages in one call of the OCR engine.")
+    ocr_engine: EngineName = Field(
+        EngineName.TESSERACT,
+        description="Engine that reads: `tesseract`, `tesserocr` or `rapidocr`.",
+    )
+    tessdata_dir: Path | None = Field(
+        None, description="Folder of `.traineddata` files, searched before the engine's own."
+    )
+    chunk_pages: Count = Field(16, description="Most pages in one call of the OCR engine.")
     page_cpu_seconds: Count = Field(60, description="CPU time that one page may cost.")
-    rescue_confidence: float = Field(
-        80, description="A page read with a lower mean confidence gets a second chance."
+    rescue_confidence: Annotated[float, Field(ge=0, le=100)] = Field(
+        75, description="A page read with a lower mean confidence gets second chances; 0: none."
+    )
+    rescue_ways: Annotated[tuple[Way, ...], NoDecode] = Field(
+        tuple(Way), description="Second chances that are tried, joined by commas."
+    )
+    rescue_engine: EngineName | None = Field(
+        EngineName.RAPIDOCR,
+        description="Another engine for poor pages, if it is installed; or `none`.",
+    )
+    rescue_engine_confidence: Annotated[float, Field(ge=0, le=100)] = Field(
+        85, description="A page read with a lower mean confidence is given to that engine."
     )
     max_object_bytes: Count = Field(200_000_000, description="Largest object that is opened.")
     max_pixels: Count = Field(100_000_000, description="Largest page, in pixels.")

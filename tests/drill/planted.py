@@ -24,9 +24,9 @@ def write_shard(mill, collection, split, batch_id, table):
     return _write_shard(mill, collection, split, batch_id, table)
 
 
-def recognize(engine, rasters):
+def recognize(engine, rasters, **how):
     """Give every page the text of another one."""
-    readings = _recognize(engine, rasters)
+    readings = _recognize(engine, rasters, **how)
     is_struck = current_batch().startswith(as_collection(CONFUSES))
     return readings[::-1] if is_struck else readings
 

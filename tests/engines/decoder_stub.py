@@ -5,9 +5,9 @@ import signal
 import sys
 import time
 
-from scanmill import decode_child
+from scanmill.children import decoder
 
-REAL = decode_child.decode_image
+REAL = decoder.decode_image
 
 
 def decode_image(path, *, stem, bounds):
@@ -15,7 +15,7 @@ def decode_image(path, *, stem, bounds):
     if b"MARKER-crash" in data:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"MARKER-spin" in data:
-        decode_child._restart_clock(bounds)
+        decoder._restart_clock(bounds)
         while True:
             pass
     if b"MARKER-half" in data:
@@ -30,7 +30,7 @@ def decode_image(path, *, stem, bounds):
     return REAL(path, stem=stem, bounds=bounds)
 
 
-decode_child.decode_image = decode_image
+decoder.decode_image = decode_image
 if sys.argv[1:]:
-    sys.exit(decode_child.main())
+    sys.exit(decoder.main())
 time.sleep(600)

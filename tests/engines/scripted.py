@@ -11,17 +11,17 @@ from scanmill.models import EngineInfo, Recognition, Word
 __all__ = ["blank", "gibberish", "picture", "prose", "volume"]
 
 
-def _recognition(text, confidence):
+def _recognition(text, confidence, engine):
     words = tuple(
-        Word(text=word, confidence=confidence, line=(1, 1, number // 8), height_px=20)
+        Word(text=word, confidence=confidence, line=(1, 1, number // 8), box=(0, 0, 60, 20))
         for number, word in enumerate(text.split())
     )
-    return Recognition(words=words, seconds=0.01)
+    return Recognition(words=words, seconds=0.01, engine=engine)
 
 
 def pixels_of(raster):
-    """Return the bytes of a page's file; a blank page has none."""
-    return b"" if raster.is_blank else Path(raster.path).read_bytes()
+    """Return the bytes of a page's file."""
+    return Path(raster.path).read_bytes()
 
 
 class ScriptedEngine:
@@ -29,11 +29,12 @@ class ScriptedEngine:
 
     info = EngineInfo(name="scripted", version="1", model_sha256="0" * 64)
 
-    def recognize(self, rasters):
+    def recognize(self, rasters, *, psm=None, languages=None):
         return [self._read(pixels_of(raster)) for raster in rasters]
 
     def _read(self, pgm):
-        return _recognition(**script_of(pgm) or {"text": "", "confidence": 0.0})
+        script = script_of(pgm) or {"text": "", "confidence": 0.0}
+        return _recognition(**script, engine=self.info)
 
 
 class NonsenseEngine(ScriptedEngine):
@@ -42,7 +43,8 @@ class NonsenseEngine(ScriptedEngine):
     info = EngineInfo(name="nonsense", version="1", model_sha256="1" * 64)
 
     def _read(self, pgm):
-        return _recognition(gibberish(hashlib.sha256(pgm).hexdigest()), 92.0)
+        text = gibberish(hashlib.sha256(pgm).hexdigest())
+        return _recognition(text, 92.0, self.info)
 
 
 class BrokenEngine(ScriptedEngine):
@@ -53,7 +55,7 @@ class BrokenEngine(ScriptedEngine):
     def __init__(self, error):
         self._error = error
 
-    def recognize(self, rasters):
+    def recognize(self, rasters, *, psm=None, languages=None):
         raise self._error("as asked")
 
 
@@ -67,7 +69,7 @@ class ReplayingEngine:
         self._read = {}
         self._lock = threading.Lock()
 
-    def recognize(self, rasters):
+    def recognize(self, rasters, *, psm=None, languages=None):
         digests = [hashlib.sha256(pixels_of(raster)).digest() for raster in rasters]
         new = {
             digest: raster

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 CRASH, SPIN, SLEEP, FLOOD, OMIT, RESIZE, FAIL, GARBLE, ALLOCATE = range(1, 10)
-POOR, MANY, LONE = 21, 22, 23
-READS = {POOR: (8, 40.0), MANY: (200, 70.0), LONE: (1, 96.0)}
+POOR, MANY, LONE, JUMBLED, BAD = 21, 22, 23, 24, 25
+READS = {POOR: (8, 40.0), MANY: (200, 70.0), LONE: (1, 96.0), JUMBLED: (8, 64.0), BAD: (40, 50.0)}
+READS_AS_BLOCK = (30, 90.0)
 WORDS, CONFIDENCE = 3, 91.5
 
 
@@ -54,6 +55,8 @@ def rows(number, path):
         width += 1
     yield ["1", number, 0, 0, 0, 0, 0, 0, width, height, "-1", ""]
     count, confidence = READS.get(marker, (WORDS, CONFIDENCE))
+    if marker == JUMBLED and sys.argv[sys.argv.index("--psm") + 1] == "6":
+        count, confidence = READS_AS_BLOCK
     for word in range(count):
         yield ["5", number, 1, 1, 1, word, 0, 0, 9, 20, confidence, f"word{word}"]
     yield ["5", number, 2, 1, 1, 0, 0, 0, 9, 20, "95.0", "  "]

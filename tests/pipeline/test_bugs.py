@@ -19,8 +19,8 @@ class FaultyEngine(ScriptedEngine):
     def __init__(self, error):
         self._error = error
 
-    def recognize(self, rasters):
-        read = super().recognize(rasters)
+    def recognize(self, rasters, **how):
+        read = super().recognize(rasters, **how)
         if any(POISON in " ".join(word.text for word in one.words) for one in read):
             raise self._error
         return read

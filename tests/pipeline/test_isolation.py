@@ -41,7 +41,7 @@ def engine(mill, tmp_path):
     models.mkdir()
     (models / "eng.traineddata").write_bytes(b"model")
     settings = mill.settings.model_copy(update={"page_cpu_seconds": 1})
-    return TesseractEngine(settings, program=str(program), tessdata=str(models))
+    return TesseractEngine(settings, program=str(program), tessdata_folder=models)
 
 
 @pytest.mark.parametrize("marker", ENGINE_FAULTS.values(), ids=ENGINE_FAULTS)

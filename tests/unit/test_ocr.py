@@ -1,3 +1,4 @@
+import gc
 import hashlib
 import os
 import runpy
@@ -8,18 +9,21 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageStat
 
 from scanmill.errors import FatalError
 from scanmill.images import decode
-from scanmill.models import Raster, Reason, Recognition, SetAside, Word
-from scanmill.ocr import choose_engine
-from scanmill.ocr.rescue import score, skew
+from scanmill.models import EngineInfo, Raster, Reason, Recognition, SetAside, Word
+from scanmill.ocr import choose_engine, with_second_chances
+from scanmill.ocr.ladder import score, skew
 from scanmill.ocr.tesseract import TesseractEngine
+from scanmill.sandbox import scratch
 from scanmill.settings import Settings
 
 STUB = Path(__file__).parents[1] / "engines" / "tesseract_stub.py"
 stub = SimpleNamespace(**runpy.run_path(str(STUB)))
+
+NOBODY = EngineInfo(name="nobody", version="0", model_sha256="0" * 64)
 
 TEXT = """The quick brown fox jumps
 over the lazy dog and then
@@ -32,9 +36,12 @@ def temp(tmp_path, monkeypatch):
     """Give every test its own folder for temporary files and see that nothing stays in it."""
     folder = tmp_path / "temp"
     folder.mkdir()
+    with scratch() as work:
+        process_folder = work.parent
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     yield folder
-    assert list(folder.iterdir()) == []
+    gc.collect()  # an engine ends its workers when it goes
+    assert [*folder.iterdir(), *process_folder.iterdir()] == []
 
 
 @pytest.fixture
@@ -48,9 +55,15 @@ def fake(tmp_path):
     (tmp_path / "eng.traineddata").write_bytes(b"model")
 
     def make(**options):
-        defaults = {"page_cpu_seconds": 1, "rescue_confidence": 0}
+        defaults = {
+            "page_cpu_seconds": 1,
+            "rescue_confidence": 0,
+            "rescue_engine": None,
+            "ocr_workers": 1,
+        }
         settings = Settings(**{**defaults, **options})
-        return TesseractEngine(settings, program=str(program), tessdata=str(tmp_path))
+        engine = TesseractEngine(settings, program=str(program), tessdata_folder=tmp_path)
+        return with_second_chances(engine, settings)
 
     make.calls = Path(f"{script}.calls")
     return make
@@ -79,8 +92,8 @@ def text_of(recognition):
 
 
 def words(count, confidence):
-    word = Word(text="word", confidence=confidence, line=(1, 1, 1), height_px=20)
-    return Recognition(words=(word,) * count, seconds=0.0)
+    word = Word(text="word", confidence=confidence, line=(1, 1, 1), box=(0, 0, 60, 20))
+    return Recognition(words=(word,) * count, seconds=0.0, engine=NOBODY)
 
 
 def test_a_printed_page_is_read(tmp_path):
@@ -125,7 +138,8 @@ def test_decoded_images_go_straight_into_the_engine(tmp_path):
 def test_a_second_chance_reads_what_the_first_could_not(tmp_path, way, change):
     page = printed(tmp_path, change)
     (first,) = choose_engine(Settings(rescue_confidence=0)).recognize([page])
-    (second,) = choose_engine(Settings(rescue_confidence=95)).recognize([page])
+    settings = Settings(rescue_confidence=95, rescue_engine=None)
+    (second,) = choose_engine(settings).recognize([page])
 
     assert score(second) > score(first)
     assert second.attempts[-1] == way
@@ -144,6 +158,58 @@ def test_of_three_ways_to_turn_a_page_the_best_wins_and_is_named_last(fake, tmp_
 
     assert len(reading.words) == 200
     assert reading.attempts == ("plain", "rotated")
+
+
+def test_a_page_of_doubtful_layout_is_read_as_one_block(fake, tmp_path):
+    (reading,) = fake(rescue_confidence=75).recognize([raster(tmp_path, stub.JUMBLED)])
+
+    assert reading.attempts[-1] == "segmented"
+    assert reading.mean_confidence == stub.READS_AS_BLOCK[1]
+
+
+def test_a_few_lucky_words_never_replace_a_page_of_bad_ones(fake, tmp_path):
+    (reading,) = fake(rescue_confidence=75).recognize([raster(tmp_path, stub.BAD)])
+
+    assert (len(reading.words), reading.attempts[-1]) == (40, "plain")
+    assert "rescaled" in reading.attempts
+
+
+@pytest.mark.parametrize("turn", [turn.name for turn in Image.Transpose if "ROTATE" in turn.name])
+def test_words_of_a_turned_page_stand_where_they_are_on_the_original(tmp_path, turn):
+    straight = printed(tmp_path)
+    page = printed(tmp_path, lambda p: p.transpose(Image.Transpose[turn]), turn)
+    engine = choose_engine(Settings(rescue_confidence=80, rescue_engine=None))
+
+    (reading,) = engine.recognize([page])
+
+    assert inks_of(reading, page) == pytest.approx(inks_of(*engine.recognize([straight]), straight))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p.resize((230, 118), Image.Resampling.BOX),
+        lambda p: p.rotate(7.5, Image.Resampling.BICUBIC, fillcolor=255),
+    ],
+)
+def test_words_of_a_changed_page_stand_on_ink(tmp_path, change):
+    page = printed(tmp_path, change, "changed")
+    settings = Settings(rescue_confidence=95, rescue_engine=None)
+
+    (reading,) = choose_engine(settings).recognize([page])
+
+    assert reading.attempts[-1] in {"rescaled", "deskewed"}
+    assert min(inks_of(reading, page).values()) > 0.1
+
+
+def inks_of(reading, page):
+    """Return the share of dark pixels in the box of each long word."""
+    with Image.open(page.path) as picture:
+        return {
+            word.text: 1 - ImageStat.Stat(picture.crop(word.box)).mean[0] / 255
+            for word in reading.words
+            if len(word.text) > 4
+        }
 
 
 def test_skew_is_measured_to_a_quarter_of_a_degree(tmp_path):
@@ -172,15 +238,8 @@ def test_second_chances_of_a_chunk_share_their_calls(fake, tmp_path):
 
     fake(rescue_confidence=80).recognize(pages)
 
-    # four plain pages; then each on its head and on its sides; then enlarged; then set straight
-    assert fake.calls.read_text().split() == ["4", "8", "4", "4", "4"]
-
-
-def test_blank_pages_never_reach_the_engine(fake):
-    blank = Raster(path="", width_px=60, height_px=40, is_blank=True)
-
-    assert fake().recognize([blank]) == [Recognition(words=(), seconds=0.0)]
-    assert not fake.calls.exists()
+    # four plain pages; each on its head and on its sides; enlarged; set straight; as one block
+    assert fake.calls.read_text().split() == ["4", "12", "4", "4", "4"]
 
 
 def test_words_of_white_space_are_dropped(fake, tmp_path):
@@ -190,13 +249,12 @@ def test_words_of_white_space_are_dropped(fake, tmp_path):
     assert {word.confidence for word in reading.words} == {91.5}
 
 
-def test_order_is_kept_over_chunks_and_blank_pages(fake, tmp_path):
-    blank = Raster(path="", width_px=60, height_px=40, is_blank=True)
-    pages = [raster(tmp_path), blank, raster(tmp_path, stub.POOR), raster(tmp_path, stub.LONE)]
+def test_order_is_kept_over_chunks(fake, tmp_path):
+    pages = [raster(tmp_path), raster(tmp_path, stub.POOR), raster(tmp_path, stub.LONE)]
 
     readings = fake(chunk_pages=2).recognize(pages)
 
-    assert [len(reading.words) for reading in readings] == [3, 0, 8, 1]
+    assert [len(reading.words) for reading in readings] == [3, 8, 1]
     assert fake.calls.read_text().split() == ["2", "1"]
 
 
@@ -236,6 +294,7 @@ def test_an_engine_that_sleeps_is_ended_by_the_wall_clock(fake, tmp_path, monkey
 def test_the_engine_sees_no_secret_and_one_thread(fake, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "top secret")
     engine = fake()
+    assert engine.info.version == "9.9"
     program = tmp_path / "tesseract"
     program.write_text(program.read_text().replace("exec", f"env >{tmp_path}/seen\nexec"))
 

@@ -8,7 +8,7 @@ KNOWN = word_lists("en,fr")
 
 def words_of(text, confidence=90.0):
     return [
-        Word(text=word, confidence=confidence, line=(block, 1, line), height_px=20)
+        Word(text=word, confidence=confidence, line=(block, 1, line), box=(0, 0, 60, 20))
         for block, paragraph in enumerate(text.split("\n\n"))
         for line, words in enumerate(paragraph.split("\n"))
         for word in words.split()

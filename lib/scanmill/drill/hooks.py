@@ -86,8 +86,10 @@ def install(folder: str) -> None:
     ocr.choose_engine = lambda settings: _engine(settings, Path(folder))
 
 
-def _engine(settings: Settings, folder: Path) -> TesseractEngine:
-    return TesseractEngine(settings, program=str(folder / PROGRAM), tessdata=str(folder / MODELS))
+def _engine(settings: Settings, folder: Path) -> ocr.OcrEngine:
+    program, models = str(folder / PROGRAM), folder / MODELS
+    engine = TesseractEngine(settings, program=program, tessdata_folder=models)
+    return ocr.with_second_chances(engine, settings)
 
 
 class _Process:

@@ -70,7 +70,7 @@ class PageWriter:
         if isinstance(page, SetAside):
             return _set_aside(page)
         size = {"width_px": page.width_px, "height_px": page.height_px, "is_blank": page.is_blank}
-        recognition = read[page.path]
+        recognition = self._blank if page.is_blank else read[page.path]
         if isinstance(recognition, SetAside):
             return size | _set_aside(recognition)
         return (
@@ -79,11 +79,16 @@ class PageWriter:
             | {
                 "seconds": recognition.seconds,
                 "attempts": " ".join(recognition.attempts),
-                "engine": self.engine.name,
-                "engine_version": self.engine.version,
-                "model_sha256": self.engine.model_sha256,
+                "engine": recognition.engine.name,
+                "engine_version": recognition.engine.version,
+                "model_sha256": recognition.engine.model_sha256,
             }
         )
+
+    @property
+    def _blank(self) -> Recognition:
+        """What there is to read on a page of one colour."""
+        return Recognition(words=(), seconds=0.0, engine=self.engine)
 
     def _text(self, words: Sequence[Word]) -> dict[str, Any]:
         return dataclasses.asdict(textstats.measure(words, known=self.known))

@@ -83,7 +83,7 @@ class Reader:
     def _recognize(self, decoded: Sequence[Decoded]) -> dict[str, Recognition | SetAside]:
         """Return what the engine read, by path of the raster."""
         pages = itertools.chain.from_iterable(image.pages for image in decoded)
-        rasters = [page for page in pages if isinstance(page, Raster)]
+        rasters = [page for page in pages if isinstance(page, Raster) and not page.is_blank]
         read = self.engine.recognize(rasters)
         return {raster.path: one for raster, one in zip(rasters, read, strict=True)}
 

@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 _PROBES = 5  # other objects that are asked for before our rights are called wrong
 _LARGE_BYTES = 5_000_000
-_GROUP_IMAGES = 16  # images that one worker fetches, decodes and reads at a time
+_FEWEST_IMAGES, _MOST_IMAGES = 4, 16  # that one thread fetches, decodes and reads at a time
 
 
 def list_slices(mill: Mill, batch_id: str) -> list[int]:
@@ -117,22 +117,28 @@ def _reader(mill: Mill, engine: OcrEngine, batch_id: str, planned: Sequence[Plan
 
 def _read(reader: Reader, planned: Sequence[Planned]) -> list[Row]:
     workers = reader.mill.settings.ocr_workers
-    # Groups small enough that every worker has some to the end, large enough to share a child.
-    size = max(1, min(_GROUP_IMAGES, -(-len(planned) // (4 * workers))))
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        return list(
-            itertools.chain.from_iterable(pool.map(reader.read_group, _groups(planned, size)))
-        )
+    # One more than cores: while its group is fetched or written, the cores read another's.
+    with concurrent.futures.ThreadPoolExecutor(workers + 1) as pool:
+        groups = pool.map(reader.read_group, _groups(planned, workers))
+        rows = list(itertools.chain.from_iterable(groups))
+    places = {image["image_id"]: place for place, image in enumerate(planned)}
+    return sorted(rows, key=lambda row: places[row["image_id"]])
 
 
-def _groups(planned: Sequence[Planned], size: int) -> Iterator[Sequence[Planned]]:
-    """Yield groups of this size; a large file, which may hold many pages, goes alone."""
-    small = [image for image in planned if image["size_bytes"] <= _LARGE_BYTES]
-    for image in planned:
-        if image["size_bytes"] > _LARGE_BYTES:
-            yield [image]
-    for start in range(0, len(small), size):
-        yield small[start : start + size]
+def _groups(planned: Sequence[Planned], workers: int) -> Iterator[Sequence[Planned]]:
+    """Yield groups of images that share their children.
+
+    Large files, which may hold many pages, come first and alone; then groups that become smaller
+    with what is left, so that all cores are busy to the end.
+    """
+    by_size = sorted(planned, key=lambda image: -image["size_bytes"])
+    large = [image for image in by_size if image["size_bytes"] > _LARGE_BYTES]
+    small = by_size[len(large) :]
+    yield from ([image] for image in large)
+    while small:
+        size = max(_FEWEST_IMAGES, min(_MOST_IMAGES, len(small) // (2 * workers)))
+        yield small[:size]
+        small = small[size:]
 
 
 def _read_one_by_one(reader: Reader, planned: Sequence[Planned]) -> list[Row]:

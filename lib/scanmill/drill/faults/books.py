@@ -1,8 +1,10 @@
 """What we keep ourselves: the ledger, `LATEST`, Airflow's database, and every durable write."""
 
 import contextlib
+import functools
 import sqlite3
 import time
+from collections.abc import Sequence
 
 from scanmill.drill import hooks
 from scanmill.drill.fault import Fault
@@ -11,6 +13,7 @@ from scanmill.drill.scene import WORK_SECONDS, Scene
 from scanmill.drill.scratch import wait_until
 
 _LOCKED_SECONDS = 30
+_ATTEMPTS = ("", "b", "c")
 
 
 def _lock_ledger(scene: Scene) -> None:
@@ -61,23 +64,43 @@ def _delete_airflow_database(scene: Scene) -> None:
 
 
 def _crash_between_writes(scene: Scene) -> None:
-    """Kill the process at work before each of its durable writes, a batch of its own for each."""
+    """Kill the process at work before each of its durable writes, a batch of its own for each.
+
+    Which process writes for which batch is a matter of moments when many batches wait. A failpoint
+    that its batch went past is therefore tried again with another one.
+    """
     scene.drop_one_of_each()
     wait_until(scene.is_settled, seconds=WORK_SECONDS)
     scene.points = hooks.writes(scene.scratch.orders, scene.collection)
-    twins = [scene.twin(f"{number:02d}") for number, _ in enumerate(scene.points, start=1)]
     scene.began()
-    for point, twin in zip(scene.points, twins, strict=True):
-        order = Order(do="kill", at_write=point)
-        hooks.give(scene.scratch.orders, twin.collection, order)
+    missing = list(enumerate(scene.points, start=1))
+    for attempt in _ATTEMPTS:
+        missing = _crash_at(scene, missing, attempt)
+    for _, point in missing:
+        scene.fail(f"never came to the failpoint [{point}]")
+
+
+def _crash_at(
+    scene: Scene, points: Sequence[tuple[int, str]], attempt: str
+) -> list[tuple[int, str]]:
+    """Kill whoever comes to these failpoints; return those that nobody came to."""
+    twins = {number: scene.twin(f"{number:02d}{attempt}") for number, _ in points}
+    for number, point in points:
+        twin = twins[number]
+        hooks.give(scene.scratch.orders, twin.collection, Order(do="kill", at_write=point))
         twin.drop_one_of_each()
         if point.startswith("plan_batches"):  # which would plan the next ones along with it
-            wait_until(twin.evidence, seconds=WORK_SECONDS)
-    wait_until(lambda: all(twin.evidence() for twin in twins), seconds=4 * WORK_SECONDS)
-    for point, twin in zip(scene.points, twins, strict=True):
+            wait_until(functools.partial(_was_there, twin), seconds=WORK_SECONDS)
+    wait_until(lambda: all(map(_was_there, twins.values())), seconds=4 * WORK_SECONDS)
+    for twin in twins.values():
         scene.injected += len(twin.evidence())
-        if not twin.evidence():
-            scene.fail(f"never came to the failpoint [{point}]")
+        hooks.withdraw(scene.scratch.orders, twin.collection)
+    return [(number, point) for number, point in points if not twins[number].evidence()]
+
+
+def _was_there(twin: Scene) -> bool:
+    """Tell whether the order of a batch was obeyed, or will not be any more."""
+    return bool(twin.evidence()) or twin.is_settled()
 
 
 FAULTS = (

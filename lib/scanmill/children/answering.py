@@ -1,0 +1,45 @@
+"""How a child that stays answers: see `scanmill.sandbox.worker` for who asks."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_QUESTION_BYTES = 65536
+
+
+def answer_until_left(
+    greeting: Mapping[str, Any], answer: Callable[[Mapping[str, Any], bytes], Mapping[str, Any]]
+) -> None:
+    """Answer every question that comes, with the bytes of the file that comes with it.
+
+    Each has its own CPU time. What runs out of it is ended by the signal, wherever it is: native
+    code does not come back to look at a clock.
+    """
+    with socket.socket(fileno=0) as channel:
+        _say(channel, greeting)
+        while asked := _question(channel):
+            question, content = asked
+            signal.setitimer(signal.ITIMER_PROF, question["cpu_seconds"])
+            reply = answer(question, content)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            _say(channel, reply)
+
+
+def _question(channel: socket.socket) -> tuple[dict[str, Any], bytes] | None:
+    message, files, _, _ = socket.recv_fds(channel, _QUESTION_BYTES, 1)
+    if not message:
+        return None
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(os.fdopen(number, "rb")) for number in files]
+        content = opened[0].read()
+    while not message.endswith(b"\n"):
+        message += channel.recv(_QUESTION_BYTES)
+    return json.loads(message), content
+
+
+def _say(channel: socket.socket, message: Mapping[str, Any]) -> None:
+    channel.sendall(json.dumps(message).encode() + b"\n")

@@ -1,0 +1,48 @@
+"""The program that reads pages with libtesseract, its models loaded once.
+
+It gets one JSON job as its argument: the languages, and the file of each one's model.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tesserocr
+
+from scanmill.children.answering import answer_until_left
+
+
+def main() -> None:
+    """Load the models and read page after page."""
+    job = json.loads(sys.argv[1])
+    folder = Path(os.environ["TMPDIR"]) / "tessdata"
+    folder.mkdir()
+    for name, path in job["models"].items():
+        (folder / name).symlink_to(path)
+    reader = _Reader(tesserocr.PyTessBaseAPI(path=str(folder), lang=job["languages"]))
+    answer_until_left({"version": tesserocr.tesseract_version().split()[1]}, reader.read)
+
+
+class _Reader:
+    def __init__(self, tesseract: Any) -> None:
+        self._tesseract = tesseract
+
+    def read(self, question: Mapping[str, Any], pgm: bytes) -> dict[str, str]:
+        """Return the table of words of one page."""
+        width, height = question["width_px"], question["height_px"]
+        header = b"P5\n%d %d\n255\n" % (width, height)
+        # The library would read what lies behind too few pixels.
+        if not pgm.startswith(header) or len(pgm) != len(header) + width * height:
+            sys.exit("The file is not the page.")
+        self._tesseract.SetPageSegMode(question["psm"])
+        self._tesseract.SetImageBytes(pgm[len(header) :], width, height, 1, width)
+        if not self._tesseract.Recognize():
+            sys.exit("Tesseract cannot read the page.")
+        return {"table": self._tesseract.GetTSVText(0)}
+
+
+if __name__ == "__main__":
+    main()

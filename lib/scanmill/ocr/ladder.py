@@ -1,0 +1,335 @@
+"""Give poorly read pages second chances, one rung after the other; the best reading wins."""
+
+import dataclasses
+import itertools
+import math
+import statistics
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from scanmill import sandbox
+from scanmill.models import (
+    EVEN_CONFIDENCE,
+    Box,
+    EngineInfo,
+    Raster,
+    Recognition,
+    SetAside,
+    Way,
+    Word,
+    worth,
+)
+from scanmill.ocr import tessdata
+from scanmill.settings import Settings
+
+Reading = Recognition | SetAside
+Affine = tuple[float, float, float, float, float, float]
+"""(a, b, c, d, e, f): the point (x, y) of a changed picture lies at (ax+by+c, dx+ey+f) before."""
+
+WORD_HEIGHT_PX = 30
+"""Word boxes of about this height hold letters of 22 px, which Tesseract reads best."""
+
+_MIN_FACTOR, _MAX_FACTOR = 1.5, 3.0
+_BLIND_FACTOR, _COARSE_PIXELS = 2.0, 1_500_000  # an A4 page of 120 dpi
+_MAX_PIXELS = 50_000_000
+_MIN_SKEW, _MAX_SKEW = 0.5, 8.0
+_FEW_WORDS = 10
+_DOUBTED = 65  # below it nearly half of the words are wrong: the layout may be, too
+_FEWER = 0.5
+_ONE_BLOCK = 6  # the segmentation mode of a page without columns, as receipts are
+_SKETCH_PX = 800
+
+
+class Engine(Protocol):
+    """What the ladder needs of an engine; `scanmill.ocr.OcrEngine` says it in full."""
+
+    @property
+    def info(self) -> EngineInfo: ...  # noqa: D102
+
+    @property
+    def languages(self) -> list[str]: ...  # noqa: D102
+
+    def recognize(  # noqa: D102
+        self, rasters: Sequence[Raster], *, psm: int | None = None, languages: str | None = None
+    ) -> list[Reading]: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trial:
+    """One more way to read a page."""
+
+    picture: Image.Image | None = None
+    """The page, changed; None: as it was read last."""
+    back: Affine = (1, 0, 0, 0, 1, 0)
+    """From the changed picture to the one it was made of."""
+    psm: int | None = None
+    languages: str | None = None
+    is_turned: bool = False
+    """Whether it has to be more right than wrong to be believed: most pages stand upright."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Page:
+    """The best reading of a page so far, the raster it came from, and every way tried."""
+
+    original: Raster
+    raster: Raster
+    best: Recognition
+    seconds: float
+    ways: list[str] = dataclasses.field(default_factory=lambda: ["plain"])
+    back: Affine = (1, 0, 0, 0, 1, 0)
+
+    def consider(self, way: str, trial: Trial, raster: Raster, reading: Reading) -> None:
+        """Keep a reading if it is better; any is noted as tried."""
+        if isinstance(reading, Recognition):
+            self.seconds += reading.seconds
+        if isinstance(reading, Recognition) and self._is_better(reading, trial):
+            self.raster, self.best = raster, reading
+            self.back = _chained(trial.back, self.back)
+            self.ways = [*(tried for tried in self.ways if tried != way), way]
+        elif way not in self.ways:
+            self.ways.insert(0, way)
+
+    def _is_better(self, reading: Recognition, trial: Trial) -> bool:
+        gained = score(reading)
+        if gained <= 0:  # mostly wrong: then a few lucky words prove nothing, nor does a turn
+            has_words = len(reading.words) >= _FEWER * len(self.best.words)
+            return has_words and not trial.is_turned and gained > score(self.best)
+        return gained > score(self.best)
+
+    @property
+    def result(self) -> Recognition:
+        """The best reading, its words where they stand on the original."""
+        return dataclasses.replace(
+            self.best,
+            words=tuple(_put_back(word, self.back, self.original) for word in self.best.words),
+            seconds=self.seconds,
+            attempts=tuple(self.ways),
+        )
+
+
+Lever = Callable[[_Page], Iterable[Trial]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Rung:
+    """A way to read pages of a lower mean confidence than this once more."""
+
+    way: str
+    lever: Lever
+    engine: Engine
+    below: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Ladder:
+    """An engine that reads poor pages again; it is one itself."""
+
+    engine: Engine
+    other: Engine | None
+    """Another engine for poor pages, if there is one."""
+    settings: Settings
+
+    @property
+    def info(self) -> EngineInfo:
+        """What reads first."""
+        return self.engine.info
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages that the first engine could read."""
+        return self.engine.languages
+
+    def recognize(
+        self, rasters: Sequence[Raster], *, psm: int | None = None, languages: str | None = None
+    ) -> list[Reading]:
+        """Read pages, and those of low mean confidence again: a rung is one call for them all."""
+        readings = self.engine.recognize(rasters, psm=psm, languages=languages)
+        pages = {
+            index: _Page(raster, raster, reading, reading.seconds)
+            for index, (raster, reading) in enumerate(zip(rasters, readings, strict=True))
+            if isinstance(reading, Recognition)
+        }
+        with sandbox.scratch() as work:
+            for rung in self._rungs():
+                poor = [page for page in pages.values() if page.best.mean_confidence < rung.below]
+                trials = [(page, trial) for page in poor for trial in rung.lever(page)]
+                _try(rung, trials, work)
+        return [pages[i].result if i in pages else reading for i, reading in enumerate(readings)]
+
+    def _rungs(self) -> Iterator[_Rung]:
+        """Yield the rungs that are wanted, from the bottom up."""
+        below = self.settings.rescue_confidence
+        rungs = [
+            _Rung(Way.ROTATED, _turned, self.engine, below),
+            _Rung(Way.RESCALED, _rescaled, self.engine, below),
+            _Rung(Way.DESKEWED, _straightened, self.engine, below),
+            _Rung(Way.SEGMENTED, _as_one_block, self.engine, below),
+            _Rung(Way.LANGUAGE, self._in_one_language, self.engine, below),
+        ]
+        if self.other:  # once the page is upright: it makes most of what follows needless
+            limit = self.settings.rescue_engine_confidence
+            rungs.insert(1, _Rung(self.other.info.name, _unchanged, self.other, limit))
+        for rung in rungs:
+            if rung.engine is self.other or rung.way in self.settings.rescue_ways:
+                yield rung
+
+    def _in_one_language(self, _: _Page) -> Iterator[Trial]:
+        """Yield the page for each language of the collection alone, if it has several."""
+        languages = tessdata.split(self.settings.ocr_languages)
+        if len(languages) > 1:
+            yield from (Trial(languages=language) for language in languages)
+
+
+def _try(rung: _Rung, trials: Sequence[tuple[_Page, Trial]], work: Path) -> None:
+    """Read pages once more; trials of a kind share a call."""
+
+    def kind(one: tuple[_Page, Trial]) -> tuple[int, str]:
+        return one[1].psm or 0, one[1].languages or ""
+
+    for _, group in itertools.groupby(sorted(trials, key=kind), key=kind):
+        some = list(group)
+        rasters = [_raster(page, trial, work) for page, trial in some]
+        first = some[0][1]
+        readings = rung.engine.recognize(rasters, psm=first.psm, languages=first.languages)
+        for (page, trial), raster, reading in zip(some, rasters, readings, strict=True):
+            page.consider(rung.way, trial, raster, reading)
+
+
+def score(reading: Recognition) -> float:
+    """Return the worth of a reading: above 0 when its words are surely more right than wrong."""
+    return worth(mean_confidence=reading.mean_confidence, word_count=len(reading.words))
+
+
+# --- the rungs -----------------------------------------------------------------------------------
+
+
+def _turned(page: _Page) -> Iterator[Trial]:
+    """Yield the page upside down, and on its sides where hardly any word was found."""
+    if page.best.mean_confidence >= EVEN_CONFIDENCE:
+        return
+    picture = _opened(page)
+    width, height = picture.size
+    turns: list[tuple[Image.Transpose, Affine]] = [
+        (Image.Transpose.ROTATE_180, (-1, 0, width, 0, -1, height))
+    ]
+    if len(page.best.words) < _FEW_WORDS:
+        turns += [
+            (Image.Transpose.ROTATE_90, (0, -1, width, 1, 0, 0)),
+            (Image.Transpose.ROTATE_270, (0, 1, 0, -1, 0, height)),
+        ]
+    for turn, back in turns:
+        yield Trial(picture=picture.transpose(turn), back=back, is_turned=True)
+
+
+def _rescaled(page: _Page) -> Iterator[Trial]:
+    """Yield the page with letters of the height that is read best, if they are much smaller."""
+    width, height = page.raster.width_px, page.raster.height_px
+    factor = min(_factor(page), _MAX_FACTOR, math.sqrt(_MAX_PIXELS / (width * height)))
+    if factor >= _MIN_FACTOR:
+        size = (round(width * factor), round(height * factor))
+        yield Trial(
+            picture=_opened(page).resize(size, Image.Resampling.BICUBIC),
+            back=(width / size[0], 0, 0, 0, height / size[1], 0),
+        )
+
+
+def _factor(page: _Page) -> float:
+    if len(page.best.words) >= _FEW_WORDS:
+        return WORD_HEIGHT_PX / statistics.median(word.height_px for word in page.best.words)
+    # Nothing to measure. Only a coarse scan may hold letters too small to be found; on a fine one
+    # that is all noise, blowing it up costs a minute.
+    is_coarse = page.raster.width_px * page.raster.height_px < _COARSE_PIXELS
+    return _BLIND_FACTOR if is_coarse else 1.0
+
+
+def _straightened(page: _Page) -> Iterator[Trial]:
+    """Yield the page turned by its skew, if it has any."""
+    picture = _opened(page)
+    angle = skew(picture)
+    if abs(angle) >= _MIN_SKEW:
+        straight = picture.rotate(angle, Image.Resampling.BICUBIC, fillcolor=255)
+        yield Trial(picture=straight, back=_rotation(angle, picture.size))
+
+
+def _as_one_block(page: _Page) -> Iterator[Trial]:
+    """Yield a page of doubtful layout to be read as one block of lines."""
+    if page.best.mean_confidence < _DOUBTED:
+        yield Trial(psm=_ONE_BLOCK)
+
+
+def _unchanged(_: _Page) -> Iterator[Trial]:
+    """Yield the page as it reads best so far, for another engine."""
+    yield Trial()
+
+
+def skew(picture: Image.Image) -> float:
+    """Return the angle in degrees that sets a page straight: where its rows of ink are sharpest."""
+    sketch = picture.copy()
+    sketch.thumbnail((_SKETCH_PX, _SKETCH_PX), Image.Resampling.BOX)
+    grey = np.asarray(sketch)
+    ink = Image.fromarray(np.where(grey < grey.mean() - grey.std() / 2, 255, 0).astype(np.uint8))
+
+    def sharpness(angle: float) -> float:
+        rows = np.asarray(ink.rotate(angle)).sum(axis=1, dtype=np.float64)
+        return float(np.square(np.diff(rows)).sum())
+
+    coarse = max(np.arange(-_MAX_SKEW, _MAX_SKEW + 1), key=sharpness)
+    return float(max(np.arange(coarse - 1, coarse + 1.01, 0.25), key=sharpness))
+
+
+# --- pictures and places -------------------------------------------------------------------------
+
+
+def _opened(page: _Page) -> Image.Image:
+    with Image.open(page.raster.path, formats=["PPM"]) as picture:
+        picture.load()
+        return picture
+
+
+def _raster(page: _Page, trial: Trial, work: Path) -> Raster:
+    """Return the raster of a trial; a changed picture is written first."""
+    if trial.picture is None:
+        return page.raster
+    path = work / f"{uuid.uuid4().hex}.pgm"
+    trial.picture.save(path, "PPM")
+    return Raster(path=str(path), width_px=trial.picture.width, height_px=trial.picture.height)
+
+
+def _rotation(degrees: float, size: tuple[int, int]) -> Affine:
+    """Return the way back from `Image.rotate`, which turns about the middle and keeps the size."""
+    turn = -math.radians(degrees)
+    cosine, sine = math.cos(turn), math.sin(turn)
+    x, y = size[0] / 2, size[1] / 2
+    return cosine, sine, x - cosine * x - sine * y, -sine, cosine, y + sine * x - cosine * y
+
+
+def _chained(first: Affine, then: Affine) -> Affine:
+    """Return the affine map that does one after the other."""
+    a, b, c, d, e, f = first
+    g, h, i, j, k, m = then
+    return (
+        *(g * a + h * d, g * b + h * e, g * c + h * f + i),
+        *(j * a + k * d, j * b + k * e, j * c + k * f + m),
+    )
+
+
+def _put_back(word: Word, back: Affine, page: Raster) -> Word:
+    """Return a word with the upright box around its place on the original page."""
+    a, b, c, d, e, f = back
+    left, top, right, bottom = word.box
+    corners = list(itertools.product((left, right), (top, bottom)))
+    across = [min(max(a * x + b * y + c, 0), page.width_px) for x, y in corners]
+    down = [min(max(d * x + e * y + f, 0), page.height_px) for x, y in corners]
+    box: Box = (
+        math.floor(min(across)),
+        math.floor(min(down)),
+        math.ceil(max(across)),
+        math.ceil(max(down)),
+    )
+    return dataclasses.replace(word, box=box)
