@@ -8,6 +8,9 @@ import numpy as np
 from PIL import Image
 
 NO_IMAGE = b"Scans of this cabinet are on the third shelf. This file was never an image.\n"
+DJVU = b"AT&TFORM" + (32).to_bytes(4) + b"DJVUINFO" + bytes(24)
+"""The beginning of an e-book of scans, in a format that is not read."""
+
 FILE_LIST = b"drawing_list/crane.jpg\ncertificate/press.png\n"
 """Tesseract takes a text file for a list of images and reads those instead."""
 WEB_PAGE = (
@@ -63,25 +66,3 @@ def plain_tiff(image: Image.Image) -> bytes:
     out = io.BytesIO()
     image.save(out, "TIFF")
     return out.getvalue()
-
-
-def pdf(text: str) -> bytes:
-    """Return a one-page PDF with this text and no clock in it."""
-    stream = f"BT /F1 24 Tf 72 720 Td ({text}) Tj ET".encode()
-    objects = (
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R "
-        b"/Resources << /Font << /F1 << /Type /Font /Subtype /Type1 "
-        b"/BaseFont /Helvetica >> >> >> >>",
-        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
-    )
-    out, offsets = bytearray(b"%PDF-1.4\n"), []
-    for number, body in enumerate(objects, start=1):
-        offsets.append(len(out))
-        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    size = len(objects) + 1
-    xref = b"xref\n0 %d\n0000000000 65535 f \n%s" % (size, table)
-    trailer = b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (size, len(out))
-    return bytes(out) + xref + trailer

@@ -4,6 +4,7 @@ All noise is integer arithmetic on seeded draws, so that the bytes do not hang o
 """
 
 import io
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,6 +120,25 @@ def encode_pages(images: list[Image.Image]) -> bytes:
     out = io.BytesIO()
     first, *rest = [to_ink(image) for image in images]
     first.save(out, "TIFF", save_all=True, append_images=rest, compression="tiff_adobe_deflate")
+    return out.getvalue()
+
+
+def encode_pdf(images: list[Image.Image], quality: int = 60) -> bytes:
+    """Return a PDF of several pages, each one JPEG, and no clock in it."""
+    out = io.BytesIO()
+    first, *rest = [image.convert("L") for image in images]
+    dpi = first.width / 8.27  # they were sheets of A4
+    never = time.gmtime(0)
+    first.save(
+        out,
+        "PDF",
+        save_all=True,
+        append_images=rest,
+        resolution=dpi,
+        quality=quality,
+        creationDate=never,
+        modDate=never,
+    )
     return out.getvalue()
 
 

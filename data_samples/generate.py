@@ -14,7 +14,7 @@ from pathlib import Path
 
 import _broken
 from _pages import Page, draw_page
-from _scanner import Wear, encode, encode_pages, scan, spoil_frame
+from _scanner import Wear, encode, encode_pages, encode_pdf, scan, spoil_frame
 from PIL import Image
 
 from scanmill.models import ImageFate, PageFate, Reason
@@ -80,6 +80,11 @@ def _bound(pages: tuple[Page, ...], wear: Wear, spoilt: int = 0) -> bytes:
     """Return pages bound in one TIFF, with one of them spoilt where a number is given."""
     tiff = encode_pages([scan(draw_page(page), wear) for page in pages])
     return spoil_frame(tiff, spoilt) if spoilt else tiff
+
+
+def _bound_as_pdf(pages: tuple[Page, ...], wear: Wear) -> bytes:
+    """Return pages bound in one PDF, as a scanner for documents does."""
+    return encode_pdf([scan(draw_page(page), wear) for page in pages])
 
 
 def _cut_scan(page: Page, wear: Wear, kind: str, percent: int) -> bytes:
@@ -290,10 +295,10 @@ def _certificates() -> Iterator[Sample]:
         lambda: _broken.WEB_PAGE,
     )
     yield _quarantined(
-        "certificate/printed_to_file.tif",
-        "PDF named .tif",
+        "certificate/archived.tif",
+        "DjVu named .tif",
         Reason.UNSUPPORTED_FORMAT,
-        partial(_broken.pdf, "Certificate of the spindle, printed to a file"),
+        lambda: _broken.DJVU,
     )
 
 
@@ -331,11 +336,13 @@ def _spare_part_lists() -> Iterator[Sample]:
         Reason.CORRUPT_IMAGE,
         partial(_cut_tiff, Page(label="spare_part_list", machine="kiln"), 50),
     )
-    yield _quarantined(
-        "spare_part_list/catalogue.pdf",
-        "PDF: not an image, however good",
-        Reason.UNSUPPORTED_FORMAT,
-        partial(_broken.pdf, "Catalogue of springs and washers"),
+    catalogue = tuple(Page(label="spare_part_list", machine=name) for name in ("crane", "press"))
+    yield Sample(
+        path="spare_part_list/catalogue.pdf",
+        what="PDF of two scanned pages",
+        content=partial(_bound_as_pdf, catalogue, OFFICE),
+        image_fate=ImageFate.DECODED,
+        pages=(PUBLISHED, PUBLISHED),
     )
     yield _quarantined(
         "spare_part_list/file_list.png",

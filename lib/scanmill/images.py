@@ -108,6 +108,7 @@ def _order(jobs: Iterable[_Job], settings: Settings) -> str:
         "max_frames": settings.max_frames,
         "max_image_pixels": settings.max_image_pixels,
         "page_cpu_seconds": settings.page_cpu_seconds,
+        "pdf_dpi": settings.pdf_dpi,
     }
     return json.dumps({"bounds": bounds, "files": [(str(j.source), str(j.stem)) for j in jobs]})
 

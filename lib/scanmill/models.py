@@ -40,6 +40,7 @@ class Reason(enum.StrEnum):
     EMPTY_OBJECT = "empty_object"
     NOT_AN_IMAGE = "not_an_image"
     UNSUPPORTED_FORMAT = "unsupported_format"
+    PASSWORD_NEEDED = "password_needed"  # noqa: S105 - no password
     CORRUPT_IMAGE = "corrupt_image"
     IMAGE_TOO_LARGE = "image_too_large"
     IMAGE_TOO_SMALL = "image_too_small"
@@ -175,6 +176,8 @@ class Raster:
     width_px: int
     height_px: int
     is_blank: bool = False
+    embedded_text: str | None = None
+    """The text that the file itself holds for the page, as many PDFs do."""
 
 
 Box = tuple[int, int, int, int]

@@ -22,6 +22,7 @@ BY_FATE: Mapping[str, tuple[Reason, ...]] = types.MappingProxyType(
             Reason.EMPTY_OBJECT,
             Reason.NOT_AN_IMAGE,
             Reason.UNSUPPORTED_FORMAT,
+            Reason.PASSWORD_NEEDED,
             Reason.CORRUPT_IMAGE,
             Reason.IMAGE_TOO_LARGE,
             Reason.IMAGE_TOO_SMALL,
@@ -68,8 +69,13 @@ hints: Mapping[Reason, Hint] = types.MappingProxyType(
         ),
         Reason.UNSUPPORTED_FORMAT: Hint(
             "It is an image or document, but of a format that is not read.",
-            "A PDF, a camera's raw file, or a rare compression inside a TIFF.",
-            "Convert it to PNG, JPEG or TIFF and upload that.",
+            "A camera's raw file, a DjVu, or a rare compression inside a TIFF.",
+            "Convert it to PNG, JPEG, TIFF or PDF and upload that.",
+        ),
+        Reason.PASSWORD_NEEDED: Hint(
+            "The PDF opens with a password only.",
+            "It was protected when it was made.",
+            "Save it without a password and upload that.",
         ),
         Reason.CORRUPT_IMAGE: Hint(
             "The file begins like an image but cannot be decoded to its end.",

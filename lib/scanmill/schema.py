@@ -36,6 +36,14 @@ PAGE_COLUMNS = (
     Column("detail", pa.string(), "The reason in the decoder's own words.", is_published=False),
     Column("stage", pa.string(), "Where it was set aside.", is_published=False),
     Column("text", pa.string(), "Recognized text, lines joined by newlines."),
+    Column(
+        "embedded_text", pa.string(), "Text that the file itself held for the page, as PDFs do."
+    ),
+    Column(
+        "word_boxes",
+        pa.list_(pa.list_(pa.int16(), 4)),
+        "Left, top, right, bottom of each word of `text` in pixels; null if not kept.",
+    ),
     Column("width_px", pa.int32(), "Width of the page as read."),
     Column("height_px", pa.int32(), "Height of the page as read."),
     Column("is_blank", pa.bool_(), "All pixels alike.", is_published=False),
@@ -52,6 +60,9 @@ PAGE_COLUMNS = (
     Column("engine_version", pa.string(), "Version of the engine."),
     Column("model_sha256", pa.string(), "Hash of the engine's model."),
 )
+
+LARGE_COLUMNS = frozenset({"text", "embedded_text", "word_boxes"})
+"""What nobody needs who only judges or counts pages."""
 
 PAGES = pa.schema([pa.field(column.name, column.type) for column in PAGE_COLUMNS])
 """Schema of `batches/<batch_id>/pages/<slice>.parquet`."""

@@ -119,6 +119,9 @@ class Settings(BaseSettings):
         None, description="Folder of `.traineddata` files, searched before the engine's own."
     )
     chunk_pages: Count = Field(16, description="Most pages in one call of the OCR engine.")
+    keep_word_boxes: bool = Field(
+        default=True, description="Keep where on the page each word stands."
+    )
     page_cpu_seconds: Count = Field(60, description="CPU time that one page may cost.")
     rescue_confidence: Annotated[float, Field(ge=0, le=100)] = Field(
         75, description="A page read with a lower mean confidence gets second chances; 0: none."
@@ -140,6 +143,9 @@ class Settings(BaseSettings):
     )
     max_side_px: Count = Field(32_000, description="Longest side of a page.")
     min_side_px: Count = Field(10, description="Shortest side of a page.")
+    pdf_dpi: Annotated[int, Field(ge=100, le=600)] = Field(
+        300, description="Resolution in which pages of a PDF are drawn that are no mere scan."
+    )
     max_frames: Count = Field(500, description="Most pages in one image.")
     child_memory_bytes: Count = Field(
         2 << 30, description="Address space of a decoding or OCR process."

@@ -4,6 +4,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
@@ -11,6 +12,8 @@ from scanmill import images
 from scanmill.errors import FatalError, RetryableError
 from scanmill.models import Raster, Reason, SetAside
 from scanmill.settings import Settings
+
+pillow_heif.register_heif_opener()
 
 STUB = (sys.executable, str(Path(__file__).parents[1] / "engines" / "decoder_stub.py"))
 
@@ -102,10 +105,12 @@ REFUSED = {
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Reason.NOT_AN_IMAGE),
     "zeros": (bytes(1000), Reason.NOT_AN_IMAGE),
     "text that starts like a bitmap": (b"P5eudonym", Reason.NOT_AN_IMAGE),
-    "pdf": (b"%PDF-1.7\n", Reason.UNSUPPORTED_FORMAT),
+    "pdf start alone": (b"%PDF-1.7\n", Reason.CORRUPT_IMAGE),
+    "half a pdf": (saved(page(), "PDF")[:3000], Reason.CORRUPT_IMAGE),
     "postscript, which would start Ghostscript": (b"%!PS-Adobe", Reason.UNSUPPORTED_FORMAT),
-    "heic": (b"\0\0\0\x18ftypheic" + bytes(20), Reason.UNSUPPORTED_FORMAT),
-    "avif": (saved(page().convert("RGB"), "AVIF"), Reason.UNSUPPORTED_FORMAT),
+    "heic start alone": (b"\0\0\0\x18ftypheic" + bytes(20), Reason.CORRUPT_IMAGE),
+    "half an avif": (saved(page().convert("RGB"), "AVIF")[:400], Reason.CORRUPT_IMAGE),
+    "a film": (b"\0\0\0\x18ftypisom" + bytes(20), Reason.UNSUPPORTED_FORMAT),
     "ico": (saved(page(), "ICO"), Reason.UNSUPPORTED_FORMAT),
     "png signature alone": (GOOD[:8], Reason.CORRUPT_IMAGE),
     "half a png": (GOOD[: len(GOOD) // 2], Reason.CORRUPT_IMAGE),
@@ -153,6 +158,10 @@ READABLE = {
     "webp": saved(page().convert("RGB"), "WEBP"),
     "jpeg 2000": saved(page(), "JPEG2000"),
     "bmp": saved(page(), "BMP"),
+    "avif": saved(page().convert("RGB"), "AVIF"),
+    "heic": saved(page().convert("RGB"), "HEIF"),
+    "cmyk tiff": saved(page().convert("CMYK"), "TIFF"),
+    "scanned pdf": saved(page(), "PDF", resolution=150),
     "pgm": saved(page(), "PPM"),
     "16-bit png": saved(wide("I;16", 0, 65535), "PNG"),
     "16-bit tiff of 12 bits": saved(wide("I;16", 0, 4095), "TIFF"),
@@ -206,12 +215,111 @@ def test_a_blank_page_is_a_page_that_nobody_needs_to_read(tmp_path):
     assert [result.pages[0].is_blank for result in results] == [True, True]
 
 
-@pytest.mark.parametrize("kind", ["TIFF", "GIF", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "PNG", "WEBP", "AVIF", "HEIF", "PDF"])
 def test_every_frame_is_a_page(tmp_path, kind):
     (result,) = decode(tmp_path, frames(kind))
 
     assert len(result.pages) == 3
     assert len({opened(raster).tobytes() for raster in result.pages}) == 3
+
+
+# --- PDF -----------------------------------------------------------------------------------------
+
+
+def printed(*texts, size=(595, 842), encryption=b""):
+    """A PDF of so many pages, each with one line of text and no scan."""
+    kids = b" ".join(b"%d 0 R" % (4 + 2 * number) for number in range(len(texts)))
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [%s] /Count %d >>" % (kids, len(texts)),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for text in texts:
+        content = b"BT /F1 24 Tf 72 720 Td (%s) Tj ET" % text.encode()
+        objects += [
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %d %d] /Contents %d 0 R "
+            b"/Resources << /Font << /F1 3 0 R >> >> >>" % (*size, len(objects) + 2),
+            b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+        ]
+    out, offsets = bytearray(b"%PDF-1.4\n"), []
+    for number, body in enumerate(objects, start=1):
+        offsets.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    start = len(out)
+    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    out += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    out += b"trailer\n<< /Size %d /Root 1 0 R %s>>\n" % (len(objects) + 1, encryption)
+    return bytes(out) + b"startxref\n%d\n%%%%EOF\n" % start
+
+
+def test_the_text_of_a_pdf_is_kept_beside_the_picture_of_each_page(tmp_path):
+    (result,) = decode(tmp_path, printed("Total 42", "Page two"))
+
+    assert [each.embedded_text for each in result.pages] == ["Total 42", "Page two"]
+    assert [(each.width_px, each.height_px) for each in result.pages] == [(2480, 3509)] * 2
+    assert opened(result.pages[0]).getextrema() == (0, 255)
+
+
+def test_a_scan_in_a_pdf_keeps_its_own_resolution(tmp_path):
+    (result,) = decode(tmp_path, saved(page(size=(1200, 900)), "PDF", resolution=120))
+
+    raster = result.pages[0]
+    assert abs(raster.width_px - 1200) <= 2
+    assert abs(raster.height_px - 900) <= 2
+    assert raster.embedded_text is None
+
+
+def test_a_pdf_page_larger_than_the_limit_is_drawn_coarser_or_set_aside(tmp_path):
+    poster = (40 * 72, 40 * 72)
+
+    coarser, refused = (
+        decode(tmp_path, printed("POSTER", size=poster), max_pixels=pixels)[0]
+        for pixels in (20_000_000, 10_000_000)
+    )
+
+    assert 19_000_000 < coarser.pages[0].width_px * coarser.pages[0].height_px <= 20_000_000
+    assert refused.refusal.reason == Reason.IMAGE_TOO_LARGE
+
+
+def test_a_broken_scan_in_a_pdf_costs_its_page_alone(tmp_path):
+    data = frames("PDF")
+    second = data.index(b"\xff\xd8", data.index(b"\xff\xd8") + 2)
+    broken = data[: second + 2] + bytes(200) + data[second + 202 :]
+
+    (result,) = decode(tmp_path, broken)
+
+    assert [type(each) for each in result.pages] == [Raster, SetAside, Raster]
+    assert result.pages[1].reason == Reason.CORRUPT_IMAGE
+
+
+def test_a_pdf_without_pages_is_refused(tmp_path):
+    (result,) = decode(tmp_path, printed())
+
+    assert result.refusal.reason == Reason.CORRUPT_IMAGE
+
+
+@pytest.mark.parametrize("percent", [50, 75, 90, 97])
+def test_a_pdf_that_was_cut_never_looks_complete(tmp_path, percent):
+    for data in (frames("PDF", 4), printed("one", "two", "three", "four")):
+        (result,) = decode(tmp_path, data[: len(data) * percent // 100])
+
+        assert result.refusal or isinstance(result.pages[-1], SetAside)
+
+
+def test_a_pdf_with_a_password_says_so(tmp_path):
+    keys = (b"11" * 32, b"22" * 32)
+    handler = b"<< /Filter /Standard /V 2 /R 3 /Length 128 /P -1 /O <%s> /U <%s> >>" % keys
+    locked = b"/Encrypt " + handler + b" /ID [<00> <00>] "
+
+    (result,) = decode(tmp_path, printed("secret", encryption=locked))
+
+    assert result.refusal.reason == Reason.PASSWORD_NEEDED
+
+
+def test_a_pdf_of_too_many_pages_is_refused(tmp_path):
+    (result,) = decode(tmp_path, printed(*"abcdef"), max_frames=5)
+
+    assert result.refusal.reason == Reason.TOO_MANY_FRAMES
 
 
 def test_the_previews_of_an_mpo_are_no_pages(tmp_path):

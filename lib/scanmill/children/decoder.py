@@ -1,6 +1,7 @@
 """The program that decodes images, one after the other, inside the sandbox of `scanmill.images`.
 
-It imports nothing but the standard library, Pillow and our nouns, so that it starts in 0.15 s.
+It imports nothing but the standard library, Pillow and our nouns, so that it starts in 0.15 s; what
+only a PDF or a HEIC takes is imported when the first one comes.
 It gets one JSON job as its argument and prints one JSON line when it is ready and one per image.
 """
 
@@ -14,14 +15,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from scanmill.errors import PageError
 from scanmill.models import Raster, Reason, SetAside
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM", "AVIF")
 """What Pillow may try: 42 formats are reachable, and one of them starts Ghostscript.
 
 MPO is opened as JPEG; under its own name Pillow knows no opener and raises KeyError.
@@ -40,9 +41,13 @@ _MAGIC = {
     b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG2000",
     b"\xff\x4f\xff\x51": "JPEG2000",
     **{b"P%d%c" % (n, blank): "PPM" for n in range(1, 7) for blank in b" \t\r\n#"},
+    b"%PDF-": "PDF",
+}
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"),
 }
 _KNOWN_BUT_CLOSED = {
-    b"%PDF-": "PDF",
     b"%!PS": "PostScript",
     b"8BPS": "Photoshop",
     b"AT&TFORM": "DjVu",
@@ -54,6 +59,8 @@ _TAIL_BYTES = 1024
 
 T = TypeVar("T")
 Page = Raster | SetAside
+Frame = tuple[Image.Image | SetAside, str | None]
+"""A page before it is written, and the text that the file holds for it, if any."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +74,7 @@ class Bounds:
     max_frames: int
     max_image_pixels: int
     page_cpu_seconds: int
+    pdf_dpi: int
 
 
 class DiskError(Exception):
@@ -107,24 +115,54 @@ def _pages(path: Path, *, stem: str, bounds: Bounds) -> Iterator[Page]:
     with path.open("rb") as file, warnings.catch_warnings():
         _choose_warnings()
         _restart_clock(bounds)
-        with _strict_chain(kind):
-            image = Image.open(file, formats=FORMATS)
-        announced = _announced_frames(image, bounds)
+        announced, frames = _opened(file, kind, bounds)
         page: Page | None = None
         number = 0
         pixels = 0
-        for number, frame in enumerate(_frames(image, bounds), start=1):
+        for number, (frame, text) in enumerate(frames, start=1):
             if isinstance(frame, Image.Image):
                 pixels += frame.width * frame.height
             if pixels > bounds.max_image_pixels:  # a small file may unpack to more than the disk
                 detail = f"more than {bounds.max_image_pixels} pixels in {number} frames."
                 raise PageError(Reason.IMAGE_TOO_LARGE, detail)
-            page = _settled(frame, Path(f"{stem}-{number}.pgm"))
+            page = _settled(frame, Path(f"{stem}-{number}.pgm"), text)
             yield page
         if isinstance(page, SetAside) and page.reason == Reason.FRAMES_UNREADABLE:
             return
         if number < announced or not is_complete:
             yield _set_aside(Reason.FRAMES_UNREADABLE, f"Cut in or after frame {number}.")
+
+
+def _opened(file: BinaryIO, kind: str, bounds: Bounds) -> tuple[int, Iterator[Frame]]:
+    """Return how many frames a file says it has, and an iterator of them."""
+    if kind == "PDF":
+        from scanmill.children import pdf
+
+        document = pdf.opened(file)
+        number = len(document)
+        if number > bounds.max_frames:
+            raise PageError(Reason.TOO_MANY_FRAMES, f"{number} pages of {bounds.max_frames}.")
+        return number, _pdf_frames(document, bounds)
+    if kind == "HEIF":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
+    with _strict_chain(kind):
+        image = Image.open(file, formats=["HEIF"] if kind == "HEIF" else FORMATS)
+    return _announced_frames(image, bounds), ((frame, None) for frame in _frames(image, bounds))
+
+
+def _pdf_frames(document: Any, bounds: Bounds) -> Iterator[Frame]:
+    """Yield the pages of a PDF, each with the text that lies in it, if any."""
+    from scanmill.children import pdf
+
+    limits = pdf.Limits(
+        dpi=bounds.pdf_dpi, max_pixels=bounds.max_pixels, max_side_px=bounds.max_side_px
+    )
+    for index in range(len(document)):
+        _restart_clock(bounds)
+        drawn = _guarded(functools.partial(pdf.drawn, document, index, limits))
+        yield (drawn, None) if isinstance(drawn, SetAside) else drawn
 
 
 def _inspected(path: Path, bounds: Bounds) -> tuple[str, bool]:
@@ -142,8 +180,10 @@ def _inspected(path: Path, bounds: Bounds) -> tuple[str, bool]:
     if size > bounds.max_object_bytes:
         raise PageError(Reason.IMAGE_TOO_LARGE, f"{size} bytes of {bounds.max_object_bytes}.")
     kind = _kind(head)
-    # A GIF has no count of its frames; only its last byte tells that none is missing.
-    return kind, kind != "GIF" or end.endswith(b";")
+    # A GIF has no count of its frames; only its last byte tells that none is missing. Of a PDF that
+    # was cut, what is left is put together by whoever opens it, as if it were all.
+    is_complete = {"GIF": end.endswith(b";"), "PDF": b"%%EOF" in end}
+    return kind, is_complete.get(kind, True)
 
 
 def _kind(head: bytes) -> str:
@@ -153,8 +193,10 @@ def _kind(head: bytes) -> str:
         if head.startswith(magic):
             return kind
     if head[4:8] == b"ftyp":
+        if head[8:12] in _BRANDS:
+            return _BRANDS[head[8:12]]
         brand = head[8:12].decode("ascii", "replace")
-        raise PageError(Reason.UNSUPPORTED_FORMAT, f"ISO media [{brand}] (HEIC, AVIF) is not read.")
+        raise PageError(Reason.UNSUPPORTED_FORMAT, f"ISO media [{brand}] is not read.")
     for magic, kind in _KNOWN_BUT_CLOSED.items():
         if head.startswith(magic):
             raise PageError(Reason.UNSUPPORTED_FORMAT, f"{kind} is not read.")
@@ -266,18 +308,24 @@ def _stretched(image: Image.Image) -> Image.Image:
     return wide.point(lambda value: value * scale - low * scale).convert("L")
 
 
-def _settled(frame: Image.Image | SetAside, path: Path) -> Page:
+def _settled(frame: Image.Image | SetAside, path: Path, text: str | None) -> Page:
     """Write a frame, unless it is blank: nobody will read that."""
     if isinstance(frame, SetAside):
         return frame
     low, high = frame.getextrema()
     if low == high:
-        return Raster(path="", width_px=frame.width, height_px=frame.height, is_blank=True)
+        return Raster(
+            path="",
+            width_px=frame.width,
+            height_px=frame.height,
+            is_blank=True,
+            embedded_text=text,
+        )
     try:
         frame.save(path, "PPM")
     except OSError as error:
         raise DiskError(f"Cannot write [{path}]: {error.strerror}.") from error
-    return Raster(path=str(path), width_px=frame.width, height_px=frame.height)
+    return Raster(path=str(path), width_px=frame.width, height_px=frame.height, embedded_text=text)
 
 
 def _guarded(work: Callable[[], T]) -> T | SetAside:

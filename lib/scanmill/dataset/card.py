@@ -11,6 +11,7 @@ from scanmill.dataset.manifests import Manifest
 
 _DTYPES = {
     pa.string(): "string",
+    pa.int16(): "int16",
     pa.int32(): "int32",
     pa.int64(): "int64",
     pa.float64(): "float64",
@@ -59,9 +60,18 @@ def _features(labels: tuple[str, ...]) -> list[dict[str, Any]]:
     return [
         {"name": field.name, "dtype": {"class_label": {"names": names}}}
         if field.name == "label" and labels
-        else {"name": field.name, "dtype": _DTYPES[field.type]}
+        else {"name": field.name, **_kind(field.type)}
         for field in schema.DATASET
     ]
+
+
+def _kind(kind: pa.DataType) -> dict[str, Any]:
+    """Return a type in the words of Hugging Face's YAML."""
+    if pa.types.is_fixed_size_list(kind):
+        return {"list": _DTYPES[kind.value_type], "length": kind.list_size}
+    if pa.types.is_list(kind):
+        return {"list": _kind(kind.value_type)}
+    return {"dtype": _DTYPES[kind]}
 
 
 def _words(manifest: Manifest) -> str:

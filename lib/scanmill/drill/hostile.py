@@ -14,9 +14,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pillow_heif
+import pypdfium2
 from PIL import Image, ImageFile
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PDF_END_BYTES = 1024
 _SIZE = (160, 120)
 _CHILD_SECONDS = 60
 _CHILD_BYTES = 1536 << 20
@@ -151,7 +154,9 @@ def _others() -> Iterator[tuple[str, bytes]]:
     yield "huge_screen.gif", b"GIF89a\xff\xff\xff\xff\x80\x00\x00" + bytes(6) + b"\x2c" + bytes(20)
     frames = [Image.new("L", (12, 12), shade % 250) for shade in range(700)]
     yield "many_frames.gif", _saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    for kind in ("ICO", "TGA", "PCX", "SGI", "PDF", "DDS"):  # closed: not for scans
+    yield "half.pdf", _saved(_page(), "PDF")[:9000]
+    yield "turned.avif", _saved(_page().convert("RGB"), "AVIF")[:-20]
+    for kind in ("ICO", "TGA", "PCX", "SGI", "DDS"):  # closed: not for scans
         mode = "RGBA" if kind in {"ICO", "DDS"} else "RGB"
         yield f"other.{kind.lower()}", _saved(_page().convert(mode), kind)
     yield "photoshop.png", b"8BPS\0\1" + bytes(60)
@@ -252,10 +257,25 @@ def _load_every_frame(path: Path) -> None:
     warnings.filterwarnings("error", message=r"(?i).*truncated")
     Image.MAX_IMAGE_PIXELS = _MOST_PIXELS
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    pillow_heif.register_heif_opener()
+    if path.read_bytes().startswith(b"%PDF-"):
+        _draw_every_page(path)
+        return
     with Image.open(path) as image:
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
             image.load()
+
+
+def _draw_every_page(path: Path) -> None:
+    """Draw all pages of a PDF that is there to its end; whatever is wrong with it raises."""
+    if b"%%EOF" not in path.read_bytes()[-_PDF_END_BYTES:]:
+        raise ValueError("The end of the PDF is missing.")
+    document = pypdfium2.PdfDocument(path)
+    if not len(document):
+        raise ValueError("The PDF has no pages.")
+    for page in document:
+        page.render()
 
 
 if __name__ == "__main__":

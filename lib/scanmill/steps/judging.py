@@ -130,7 +130,7 @@ def load_measures(mill: Mill, batch_id: str, rules: RowRules) -> list[Row]:
     """Return a row of measures for every page of a batch: no text, but how each page reads."""
     with mill.ledger.reading() as connection:
         batch = receipts.batch(connection, batch_id)
-    columns = [name for name in schema.PAGES.names if name != "text"]
+    columns = [name for name in schema.PAGES.names if name not in schema.LARGE_COLUMNS]
     rows: list[Row] = []
     for number in range(batch["slice_count"] if batch else 0):
         rows += mill.store.read_table(layout.part(batch_id, number)).select(columns).to_pylist()

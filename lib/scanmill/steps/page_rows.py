@@ -47,6 +47,7 @@ class PageWriter:
 
     engine: EngineInfo
     known: Callable[[str], bool]
+    keep_word_boxes: bool = True
 
     def rows(
         self,
@@ -69,7 +70,12 @@ class PageWriter:
     ) -> dict[str, Any]:
         if isinstance(page, SetAside):
             return _set_aside(page)
-        size = {"width_px": page.width_px, "height_px": page.height_px, "is_blank": page.is_blank}
+        size = {
+            "width_px": page.width_px,
+            "height_px": page.height_px,
+            "is_blank": page.is_blank,
+            "embedded_text": page.embedded_text,
+        }
         recognition = self._blank if page.is_blank else read[page.path]
         if isinstance(recognition, SetAside):
             return size | _set_aside(recognition)
@@ -91,7 +97,10 @@ class PageWriter:
         return Recognition(words=(), seconds=0.0, engine=self.engine)
 
     def _text(self, words: Sequence[Word]) -> dict[str, Any]:
-        return dataclasses.asdict(textstats.measure(words, known=self.known))
+        boxes = [list(word.box) for word in words] if self.keep_word_boxes else None
+        return dataclasses.asdict(textstats.measure(words, known=self.known)) | {
+            "word_boxes": boxes
+        }
 
 
 def _set_aside(aside: SetAside) -> dict[str, Any]:

@@ -109,7 +109,9 @@ def _reader(mill: Mill, engine: OcrEngine, batch_id: str, planned: Sequence[Plan
     return Reader(
         mill=mill,
         engine=engine,
-        writer=PageWriter(engine=engine.info, known=known),
+        writer=PageWriter(
+            engine=engine.info, known=known, keep_word_boxes=mill.settings.keep_word_boxes
+        ),
         collection=collection_of(batch_id),
         earlier=earlier,
     )
