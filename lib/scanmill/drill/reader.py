@@ -42,7 +42,7 @@ def nonsense(text: str) -> str:
 
 def main() -> None:
     """Answer as tesseract 5 does: its version, its languages, or a table of words."""
-    models = Path(os.environ["TESSDATA_PREFIX"])
+    models = (Path(os.environ["TESSDATA_PREFIX"]) / _MODEL_FILE).resolve().parent
     if sys.argv[1] == "--version":
         sys.stdout.write("tesseract 0.0-drill\n leptonica-0\n")
     elif sys.argv[1] == "--list-langs":
