@@ -17,7 +17,7 @@ KINDS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".jp2"}
 _PEER_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 
 sys.path.insert(0, str(ROOT / "tests"))
-from unit.ministack_server import client_options, running_ministack  # noqa: E402
+from unit.ministack_server import client_options, running_ministack  # noqa: E402 - found by the line above
 
 
 def pages_in(folder):

@@ -27,7 +27,7 @@ DEEDS = {
     "sleep": lambda: time.sleep(600),
     "flood": flood,
     "allocate": lambda: bytearray(1 << 40),
-    "leave a child": lambda: os.spawnlp(os.P_NOWAIT, "setsid", "setsid", "sleep", "600"),  # noqa: S606
+    "leave a child": lambda: os.spawnlp(os.P_NOWAIT, "setsid", "setsid", "sleep", "600"),  # noqa: S606 - to be found and ended
 }
 
 
@@ -36,4 +36,4 @@ def answer(question, content):
     return {"pid": os.getpid(), "content": content.decode(), "seen": sorted(os.environ)}
 
 
-answer_until_left({"is": "ready"}, answer)
+answer_until_left(answer)

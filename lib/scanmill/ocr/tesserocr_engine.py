@@ -11,7 +11,8 @@ from typing import Any
 from scanmill.errors import FatalError
 from scanmill.models import EngineInfo, EngineName, Raster
 from scanmill.ocr import tessdata, tsv
-from scanmill.ocr.warm import Reading, WarmEngine
+from scanmill.ocr.engine import Reading
+from scanmill.ocr.warm import WarmEngine
 from scanmill.settings import Settings
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from scanmill.models import EngineInfo, Raster, Reason, Recognition, SetAside, Word
-
-Reading = Recognition | SetAside
+from scanmill.ocr.engine import Reading, set_aside
 
 _PAGE, _WORD = "1", "5"  # levels of rows; between them are blocks, paragraphs and lines
 
@@ -47,4 +46,4 @@ def _word(cells: Sequence[str]) -> Word:
 
 def _incomplete(found: Sequence[tuple[int, int]], raster: Raster) -> SetAside:
     detail = f"Page rows {list(found)} for a page of {raster.width_px} x {raster.height_px}."
-    return SetAside(reason=Reason.INCOMPLETE_OUTPUT, detail=detail, stage="recognize")
+    return set_aside(Reason.INCOMPLETE_OUTPUT, detail)

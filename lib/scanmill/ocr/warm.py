@@ -11,12 +11,11 @@ from typing import Any
 
 from scanmill import sandbox
 from scanmill.errors import FatalError
-from scanmill.models import EngineInfo, Raster, Reason, Recognition, SetAside
+from scanmill.models import EngineInfo, Raster
+from scanmill.ocr.engine import Reading, died_of
 from scanmill.ocr.pool import Pool
 from scanmill.sandbox.worker import Death, Worker
 from scanmill.settings import Settings
-
-Reading = Recognition | SetAside
 
 _LIFE_CPU_SECONDS = 86_400  # each page has a clock of its own
 
@@ -57,7 +56,7 @@ class WarmEngine(abc.ABC):
         if isinstance(answer, Death) and not answer.is_timeout:
             answer = self._ask(question, raster, languages)
         if isinstance(answer, Death):
-            return _set_aside(answer)
+            return died_of(answer.status, answer.errors, is_timeout=answer.is_timeout)
         seconds = time.monotonic() - started
         return self._reading(answer, raster, seconds, self._info(languages))
 
@@ -122,12 +121,3 @@ class WarmEngine(abc.ABC):
         self, answer: Mapping[str, Any], raster: Raster, seconds: float, info: EngineInfo
     ) -> Reading:
         """Return what an answer means, or that it is incomplete."""
-
-
-def _set_aside(death: Death) -> SetAside:
-    detail = f"{sandbox.ending(death.status)}. {death.errors[-200:]}".strip()
-    if death.is_timeout:
-        reason = Reason.ENGINE_TIMEOUT
-    else:
-        reason = Reason.ENGINE_CRASH if death.status < 0 else Reason.ENGINE_ERROR
-    return SetAside(reason=reason, detail=detail, stage="recognize")

@@ -111,8 +111,8 @@ class Worker:
             is_timeout=is_late or sandbox.is_cpu_death(status),
             errors=sandbox.tail(self._home / "errors"),
         )
-        sandbox.require_room(self._home)
         self.end()
+        sandbox.require_room(self._home.parent)
         return death
 
 

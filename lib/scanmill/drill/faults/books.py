@@ -131,7 +131,7 @@ FAULTS = (
     Fault(
         name="airflow_database_deleted",
         what="Airflow's database is deleted in the middle of a batch",
-        expected="told of by mail; `down` and `up` mend it; nothing is read twice",
+        expected="who holds the file open goes on; `down` and `up` mend it; nothing is read twice",
         inject=_delete_airflow_database,
     ),
 )
