@@ -120,7 +120,7 @@ def engine(**options):
     """Return a reader that decodes and recognizes as the recognize step does, without storage."""
 
     def start(folder):
-        from scanmill.images import decode
+        from scanmill.images import Decoder
         from scanmill.models import Raster, Recognition
         from scanmill.ocr import choose_engine
         from scanmill.settings import Settings
@@ -129,9 +129,10 @@ def engine(**options):
         _behind_limits_alone()
         settings = Settings(**options)
         reader = choose_engine(settings)
+        decoder = Decoder(settings)
 
         def read(paths):
-            decoded = decode(paths, out_dir=folder, settings=settings)
+            decoded = [decoder.decode(path, out_dir=folder) for path in paths]
             pages = [[p for p in image.pages if isinstance(p, Raster)] for image in decoded]
             printed = [page for sheets in pages for page in sheets if not page.is_blank]
             readings = dict(zip(printed, reader.recognize(printed), strict=True))

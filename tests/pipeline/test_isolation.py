@@ -60,7 +60,7 @@ def test_mates_of_a_file_that_breaks_the_decoder_are_as_without_it(
 ):
     alone = read(mill, engine, "alone", [])
     decoder = (sys.executable, str(STUBS / "decoder_stub.py"))
-    monkeypatch.setitem(images.decode.__kwdefaults__, "decoder", decoder)
+    monkeypatch.setattr(images, "DECODER", decoder)
     short = mill.settings.model_copy(update={"page_cpu_seconds": 1})
     guilty = page(1) + b"MARKER-" + fault.encode()
     together = read(dataclasses.replace(mill, settings=short), engine, "together", [guilty])

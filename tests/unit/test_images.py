@@ -82,12 +82,13 @@ def written(tmp_path, *contents):
     return paths
 
 
-def decode(tmp_path, *contents, decoder=images.DECODER, **options):
+def decode(tmp_path, *contents, program=images.DECODER, **options):
     out_dir = tmp_path / "pages"
     out_dir.mkdir(exist_ok=True)
     settings = Settings(**options)
     paths = written(tmp_path, *contents)
-    return images.decode(paths, out_dir=out_dir, settings=settings, decoder=decoder)
+    decoder = images.Decoder(settings, program=program)
+    return [decoder.decode(path, out_dir=out_dir) for path in paths]
 
 
 def opened(raster):
@@ -402,12 +403,13 @@ def test_two_files_of_one_name_and_two_calls_share_a_folder(tmp_path):
         (b"MARKER-crash", Reason.DECODER_CRASH),
         (b"MARKER-spin", Reason.DECODER_TIMEOUT),
         (b"MARKER-half", Reason.DECODER_CRASH),
+        (b"MARKER-slow", Reason.DECODER_TIMEOUT),
     ],
 )
 def test_a_file_that_kills_the_decoder_is_refused_and_its_mates_are_unharmed(
     tmp_path, marker, reason
 ):
-    results = decode(tmp_path, GOOD, GOOD, GOOD + marker, GOOD, decoder=STUB, page_cpu_seconds=1)
+    results = decode(tmp_path, GOOD, GOOD, GOOD + marker, GOOD, program=STUB, page_cpu_seconds=1)
 
     assert [result.refusal and result.refusal.reason for result in results] == [
         None,
@@ -419,18 +421,34 @@ def test_a_file_that_kills_the_decoder_is_refused_and_its_mates_are_unharmed(
 
 
 def test_a_file_that_kills_the_decoder_only_once_is_decoded(tmp_path):
-    results = decode(tmp_path, GOOD, GOOD + b"MARKER-once", decoder=STUB)
+    results = decode(tmp_path, GOOD, GOOD + b"MARKER-once", program=STUB)
 
     assert [result.refusal for result in results] == [None, None]
 
 
+def test_a_decoder_does_not_live_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "FILES_PER_LIFE", 2)
+    paths = written(tmp_path, *[GOOD] * 5)
+    decoder = images.Decoder(Settings())
+    children = []
+
+    for path in paths:
+        (page,) = decoder.decode(path, out_dir=tmp_path).pages
+        assert opened(page).size == (300, 200)
+        children.append(decoder._child().worker)
+
+    assert [children.index(child) for child in children] == [0, 0, 2, 2, 4]
+    assert not children[0].home.exists()
+
+
 def test_a_full_or_missing_disk_is_never_blamed_on_an_image(tmp_path):
     (path,) = written(tmp_path, GOOD)
+    decoder = images.Decoder(Settings())
 
     with pytest.raises(RetryableError, match="Cannot write"):
-        images.decode([path], out_dir=tmp_path / "missing", settings=Settings())
+        decoder.decode(path, out_dir=tmp_path / "missing")
     with pytest.raises(RetryableError, match="Cannot read"):
-        images.decode([tmp_path / "gone"], out_dir=tmp_path, settings=Settings())
+        decoder.decode(tmp_path / "gone", out_dir=tmp_path)
 
 
 def test_a_decoder_that_cannot_start_is_never_blamed_on_an_image(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont, ImageStat
 
 from scanmill.errors import FatalError
-from scanmill.images import decode
+from scanmill.images import Decoder
 from scanmill.models import EngineInfo, EngineName, Raster, Reason, Recognition, SetAside, Word
 from scanmill.ocr import choose_engine, tessdata, with_second_chances
 from scanmill.ocr.ladder import Ladder, score, skew
@@ -118,7 +118,7 @@ def test_a_batch_reads_the_same_as_single_pages(tmp_path):
 def test_decoded_images_go_straight_into_the_engine(tmp_path):
     with Image.open(printed(tmp_path).path) as picture:
         picture.save(tmp_path / "scan", "TIFF")
-    (decoded,) = decode([tmp_path / "scan"], out_dir=tmp_path, settings=Settings())
+    decoded = Decoder(Settings()).decode(tmp_path / "scan", out_dir=tmp_path)
 
     (reading,) = choose_engine(Settings()).recognize(decoded.pages)
 
@@ -431,7 +431,8 @@ def test_real_scans_are_all_read(tmp_path):
         for path in Path(os.environ["SCANMILL_REAL_SCANS"]).iterdir()
         if path.suffix in {".tif", ".png", ".jpg"}
     )
-    pages = [each.pages[0] for each in decode(files, out_dir=tmp_path, settings=Settings())]
+    decoder = Decoder(Settings())
+    pages = [decoder.decode(file, out_dir=tmp_path).pages[0] for file in files]
 
     readings = choose_engine(Settings()).recognize(pages)
 

@@ -39,7 +39,8 @@ def decode(tmp_path, *pages, **settings):
     out_dir = tmp_path / "pages"
     out_dir.mkdir()
     files = [volume(tmp_path / f"{number}.tif", count) for number, count in enumerate(pages)]
-    return images.decode(files, out_dir=out_dir, settings=Settings(**settings)), out_dir
+    decoder = images.Decoder(Settings(**settings))
+    return [decoder.decode(file, out_dir=out_dir) for file in files], out_dir
 
 
 def test_an_image_whose_pages_are_too_large_together_is_refused_and_leaves_none(tmp_path):

@@ -109,7 +109,7 @@ def test_a_program_that_does_not_start_says_why(file):
 def test_nothing_is_left_when_it_ends(file):
     worker = start()
     worker.greet()
-    pid, home = ask(worker, file, "leave a child")["pid"], worker._home
+    pid, home = ask(worker, file, "leave a child")["pid"], worker.home
 
     worker.end()
 

@@ -5,8 +5,12 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
+
+DISK_FAILED = 74
+"""Exit status when reading a file or writing one failed: the disk's fault, not the file's."""
 
 _QUESTION_BYTES = 65536
 
@@ -29,13 +33,22 @@ def answer_until_left(
             _say(channel, reply)
 
 
+def fail_by_disk(message: str) -> NoReturn:
+    """End with words for whoever asked."""
+    sys.stderr.write(message)
+    sys.exit(DISK_FAILED)
+
+
 def _question(channel: socket.socket) -> tuple[dict[str, Any], bytes] | None:
     message, files, _, _ = socket.recv_fds(channel, _QUESTION_BYTES, 1)
     if not message:
         return None
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(os.fdopen(number, "rb")) for number in files]
-        content = opened[0].read()
+        try:
+            content = opened[0].read()
+        except OSError as error:
+            fail_by_disk(f"Cannot read the file: {error.strerror}.")
     while not message.endswith(b"\n"):
         message += channel.recv(_QUESTION_BYTES)
     return json.loads(message), content

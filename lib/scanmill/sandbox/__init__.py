@@ -18,8 +18,8 @@ __all__ = ["scratch"]
 WALL_FACTOR = 6
 """Wall clock per CPU second: on a loaded machine 5 CPU seconds were seen to take 18.5 s."""
 
-CPU_SIGNALS = frozenset({signal.SIGXCPU, signal.SIGPROF})
-"""Deaths that mean "too slow": the CPU limit, and a timer that a child set for itself."""
+CPU_SIGNALS = frozenset({signal.SIGXCPU, signal.SIGPROF, signal.SIGVTALRM})
+"""Deaths that mean "too slow": the CPU limit, and timers that a child set for itself."""
 
 _ERROR_BYTES = 4096
 _ROOM_BYTES = 1 << 20

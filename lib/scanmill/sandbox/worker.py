@@ -49,23 +49,24 @@ class Worker:
     ) -> None:
         """Start the program; `greet` waits until it is ready."""
         stack = contextlib.ExitStack()
-        self._home = stack.enter_context(scratch())
+        self.home = stack.enter_context(scratch())
+        """Where it may write; gone when it ends."""
         self._channel, theirs = socket.socketpair()
         stack.enter_context(self._channel)
         argv = sandbox.wrapped(
-            program, limits=limits, environment=environment, home=self._home, reads=reads
+            program, limits=limits, environment=environment, home=self.home, reads=reads
         )
-        with theirs, (self._home / "errors").open("wb") as errors:
+        with theirs, (self.home / "errors").open("wb") as errors:
             self._child = subprocess.Popen(  # noqa: S603 - running others' programs is the job
                 argv,
                 stdin=theirs.fileno(),
                 stdout=errors,
                 stderr=errors,
-                cwd=self._home,
+                cwd=self.home,
                 start_new_session=True,
             )
         self._unread = b""
-        self.end = weakref.finalize(self, _end, os.getpid(), self._child, self._home, stack)
+        self.end = weakref.finalize(self, _end, os.getpid(), self._child, self.home, stack)
 
     def greet(self) -> dict[str, Any] | Death:
         """Return what the program says when it is ready."""
@@ -109,10 +110,10 @@ class Worker:
         death = Death(
             status=status,
             is_timeout=is_late or sandbox.is_cpu_death(status),
-            errors=sandbox.tail(self._home / "errors"),
+            errors=sandbox.tail(self.home / "errors"),
         )
         self.end()
-        sandbox.require_room(self._home.parent)
+        sandbox.require_room(self.home.parent)
         return death
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scanmill import images, layout
+from scanmill import layout
 from scanmill.dataset import labels
 from scanmill.errors import PageError
-from scanmill.images import Decoded
+from scanmill.images import Decoded, Decoder
 from scanmill.models import ImageFate, Raster, Reason, Recognition, SetAside
 from scanmill.ocr import OcrEngine
 from scanmill.sandbox import scratch
@@ -35,6 +35,7 @@ class Reader:
 
     mill: Mill
     engine: OcrEngine
+    decoder: Decoder
     writer: PageWriter
     collection: str
     earlier: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -45,7 +46,7 @@ class Reader:
         with scratch() as work:
             fetched = [self._fetch(planned, work) for planned in group]
             files = [one.path for one in fetched if one.path and not one.aside]
-            decoded = images.decode(files, out_dir=work, settings=self.mill.settings)
+            decoded = [self.decoder.decode(file, out_dir=work) for file in files]
             opened: dict[Path | None, Decoded] = dict(zip(files, decoded, strict=True))
             read = self._recognize(decoded)
             rows = []

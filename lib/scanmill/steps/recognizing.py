@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from scanmill import __version__, alerts, layout, schema, textstats
 from scanmill.errors import FatalError, ScanmillError, UsageError
+from scanmill.images import Decoder
 from scanmill.ledger import books, outbox, receipts
 from scanmill.models import BatchKind, Reason
 from scanmill.ocr import OcrEngine
@@ -109,6 +110,7 @@ def _reader(mill: Mill, engine: OcrEngine, batch_id: str, planned: Sequence[Plan
     return Reader(
         mill=mill,
         engine=engine,
+        decoder=Decoder(mill.settings),
         writer=PageWriter(
             engine=engine.info, known=known, keep_word_boxes=mill.settings.keep_word_boxes
         ),
@@ -130,15 +132,16 @@ def _read(reader: Reader, planned: Sequence[Planned]) -> list[Row]:
 def _groups(planned: Sequence[Planned], workers: int) -> Iterator[Sequence[Planned]]:
     """Yield groups of images that share their children.
 
-    Large files, which may hold many pages, come first and alone; then groups that become smaller
-    with what is left, so that all cores are busy to the end.
+    Large files, which may hold many pages, come first and alone; then each group is a core's share
+    of what is left (guided self-scheduling, Polychronopoulos and Kuck 1987): few calls, and all
+    cores are busy to the end.
     """
     by_size = sorted(planned, key=lambda image: -image["size_bytes"])
     large = [image for image in by_size if image["size_bytes"] > _LARGE_BYTES]
     small = by_size[len(large) :]
     yield from ([image] for image in large)
     while small:
-        size = max(_FEWEST_IMAGES, min(_MOST_IMAGES, len(small) // (2 * workers)))
+        size = max(_FEWEST_IMAGES, min(_MOST_IMAGES, len(small) // workers))
         yield small[:size]
         small = small[size:]
 

@@ -176,7 +176,8 @@ def _pictures(mill: Mill, rows: Sequence[Row]) -> list[bytes]:
         sources = [folder / str(number) for number in range(len(rows))]
         for source, row in zip(sources, rows, strict=True):
             source.write_bytes(_scan(mill, row))
-        decoded = images.decode(sources, out_dir=folder, settings=mill.settings)
+        decoder = images.Decoder(mill.settings)
+        decoded = [decoder.decode(source, out_dir=folder) for source in sources]
         return [_jpeg(one, row) for one, row in zip(decoded, rows, strict=True)]
 
 
