@@ -57,7 +57,7 @@ def recognize_slice(slice_number: int, ti=None) -> dict[str, int]:
     from scanmill.steps import Mill, recognizing
 
     name_slice(f"slice {slice_number}")
-    mill = recognizing.as_asked(Mill.from_settings(), current_batch())
+    mill = recognizing.for_batch(Mill.from_settings(), current_batch())
     counts = recognizing.recognize_slice(
         mill,
         choose_engine(mill.settings),

@@ -83,7 +83,7 @@ def _default(name: str, field: FieldInfo) -> str:
         value = value.get_secret_value()
     if isinstance(value, bool):
         value = str(value).lower()
-    return f"`{value}`" if value not in {"", None} else "-"
+    return f"`{value}`" if value not in ("", None, {}) else "-"
 
 
 # --- commands ------------------------------------------------------------------------------------

@@ -60,7 +60,8 @@ def s3(mill):
 def read_batch(mill, batch_id, engine=ENGINE):
     """Read every slice of a batch."""
     for number in recognizing.list_slices(mill, batch_id):
-        recognizing.recognize_slice(mill, engine, batch_id=batch_id, slice_number=number)
+        asked = recognizing.for_batch(mill, batch_id)
+        recognizing.recognize_slice(asked, engine, batch_id=batch_id, slice_number=number)
 
 
 def finish_batch(mill, batch_id, engine=ENGINE):

@@ -54,11 +54,23 @@ PAGE_COLUMNS = (
     Column("estimated_accuracy", pa.float64(), "Expected share of right words, 0 to 1."),
     Column("alnum_ratio", pa.float64(), "Share of letters and digits among the characters."),
     Column("known_word_share", pa.float64(), "Share of words found in a word list, 0 to 1."),
+    Column("language", pa.string(), "ISO 639 code of the text's language; null if not plain."),
+    Column(
+        "is_other_language",
+        pa.bool_(),
+        "Whether `language` is none of those it was read in; null if not plain.",
+    ),
     Column("seconds", pa.float64(), "Time that reading took."),
     Column("attempts", pa.string(), "Ways it was tried, the winner last."),
     Column("engine", pa.string(), "OCR engine."),
     Column("engine_version", pa.string(), "Version of the engine."),
     Column("model_sha256", pa.string(), "Hash of the engine's model."),
+    Column("recipe", pa.string(), "Hash of the engines and settings that it was read with."),
+    Column(
+        "reused_from",
+        pa.string(),
+        "Image with the same bytes whose reading this is; null where it was read itself.",
+    ),
 )
 
 LARGE_COLUMNS = frozenset({"text", "embedded_text", "word_boxes"})

@@ -58,10 +58,25 @@ class Settings(BaseSettings):
             name = "_".join(map(str, first["loc"])).upper()
             raise FatalError(f"The setting [{name}] is wrong: {first['msg']}.") from error
 
+    @field_validator("collection_languages", mode="before")
+    @classmethod
+    def _parted(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.rpartition("=") for part in value.split(",") if part]
+        if not all(name and languages for name, _, languages in pairs):
+            raise ValueError("it has to look like letters=fra,maps=eng+deu")
+        return {name: languages for name, _, languages in pairs}
+
     @field_validator("rescue_ways", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+    def of_collection(self, name: str) -> Self:
+        """Return the settings with which the scans of a collection are read."""
+        languages = self.collection_languages.get(name, self.ocr_languages)
+        return self.model_copy(update={"ocr_languages": languages})
 
     bucket: str = Field("scanmill", description="The one bucket that holds everything.")
     ledger_url: str = Field(
@@ -108,6 +123,9 @@ class Settings(BaseSettings):
         os.cpu_count() or 1, description="OCR processes that one task runs side by side."
     )
     ocr_languages: str = Field("eng", description="Tesseract languages, joined by `+`.")
+    collection_languages: Annotated[dict[str, str], NoDecode] = Field(
+        {}, description="Languages of single collections: `letters=fra,maps=eng+deu`."
+    )
     ocr_psm: Annotated[int, Field(ge=0, le=13)] = Field(
         3, description="Tesseract page segmentation mode."
     )

@@ -6,6 +6,11 @@ from engines.scripted import ScriptedEngine, picture, prose
 from scanmill import layout
 from scanmill.steps import planning
 
+ENGLISH = (
+    "the quick brown fox jumps over the lazy dog and runs home through the wood because his "
+    "children are waiting there for their dinner"
+)
+
 
 def part_of(mill):
     """Plan and read what landed, and return the rows of its one part."""
@@ -52,3 +57,21 @@ def test_rows_stand_in_the_order_of_the_plan_whatever_was_read_first(mill):
     assert [row["source_key"] for row in rows] == [
         f"landing/c/{number:02}.png" for number in range(12)
     ]
+
+
+def test_a_page_in_another_language_than_its_collection_is_flagged(mill):
+    settings = mill.settings.model_copy(update={"collection_languages": {"letters": "deu"}})
+    both = dataclasses.replace(mill, settings=settings)
+    drop(mill, "letters/a.png", picture(ENGLISH))
+
+    (row,) = part_of(both)
+
+    assert (row["language"], row["is_other_language"]) == ("en", True)
+
+
+def test_a_page_in_the_language_of_the_settings_is_not(mill):
+    drop(mill, "c/a.png", picture(ENGLISH))
+
+    (row,) = part_of(mill)
+
+    assert (row["language"], row["is_other_language"]) == ("en", False)

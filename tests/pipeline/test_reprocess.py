@@ -309,8 +309,8 @@ def test_the_batch_is_read_with_the_settings_that_were_asked_for(settled):
     (batch_id,) = ask(settled, key=POOR)
 
     assert settled.settings.ocr_psm != 6
-    assert recognizing.as_asked(settled, batch_id).settings.ocr_psm == 6
-    assert recognizing.as_asked(settled, "c-000001") == settled
+    assert recognizing.for_batch(settled, batch_id).settings.ocr_psm == 6
+    assert recognizing.for_batch(settled, "c-000001") == settled
 
 
 def test_the_plan_says_who_asked_and_why(settled):

@@ -221,7 +221,7 @@ def test_a_hostile_key_cannot_speak_to_the_terminal(run, installed):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ([], 2, "--reason, --key or --batch"),
+        ([], 2, "--reason, --key, --batch or --stale"),
         (["--batch", "books-000009"], 2, "[books-000009]"),
         (["--reason", "ugly"], 2, "docs/reasons.md"),
         (["--key", "*", "--lang", "xyz"], 1, "[xyz]"),
@@ -438,6 +438,19 @@ def test_doctor_says_what_is_missing_and_what_to_do(run, published):
     assert checks["queue"]["detail"].startswith("none, by choice")
     assert not checks["mail"]["is_well"]
     assert "AIRFLOW_CONN_SMTP_DEFAULT" in checks["mail"]["remedy"]
+
+
+def test_doctor_says_which_languages_are_read_and_which_there_are(run, installed, monkeypatch):
+    monkeypatch.setenv("SCANMILL_COLLECTION_LANGUAGES", "letters=deu")
+    _, out, _ = run("doctor", "--json")
+    well = {check["name"]: check for check in json.loads(out)["checks"]}
+    monkeypatch.setenv("SCANMILL_COLLECTION_LANGUAGES", "letters=xyz")
+    _, out, _ = run("doctor", "--json")
+    ill = {check["name"]: check for check in json.loads(out)["checks"]}
+
+    assert well["languages"]["detail"] == "collections: eng, letters: deu; there are deu, eng"
+    assert not ill["OCR engine"]["is_well"]
+    assert "[xyz]" in ill["OCR engine"]["detail"]
 
 
 @pytest.mark.parametrize("aws", ["seaweedfs"], indirect=True)

@@ -35,7 +35,7 @@ class Known:
 def decided(rows, *, replaced=(), stale=(), likeness=None, broken=None):
     """Return (fate, reason, original) by page id."""
     texts = Known(likeness or {})
-    build = Build(rows=rows, replaced=replaced, stale_images=stale, texts=texts)
+    build = Build(rows=rows, replaced=replaced, outdated_images=stale, texts=texts)
     fates = decide(build, rule_broken_by=lambda row: (broken or {}).get(row["page_id"]))
     assert len({fate["page_id"] for fate in fates}) == len(fates)
     return {

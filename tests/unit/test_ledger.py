@@ -87,6 +87,7 @@ def go_back_to_0001(ledger):
     with ledger.writing() as connection:
         for statement in (
             "DROP TABLE attempts",
+            "DROP INDEX images_by_bytes",
             "ALTER TABLE pages DROP COLUMN slice",
             "ALTER TABLE batches DROP COLUMN kind",
             "UPDATE alembic_version SET version_num = '0001'",

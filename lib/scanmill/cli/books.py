@@ -9,6 +9,7 @@ import click
 from scanmill.cli.opening import open_mill
 from scanmill.cli.showing import people, print_json, show_findings, show_receipt, show_story
 from scanmill.cli.watching import watch_until_settled
+from scanmill.models import EngineName
 from scanmill.steps import (
     auditing,
     healing,
@@ -114,18 +115,28 @@ def review(batch_id: str, *, release: bool, discard: bool, because: str) -> int:
 @click.option("--reason", default="", help="Set aside for this reason, as a whole or a page.")
 @click.option("--key", metavar="GLOB", default="", help="A pattern of keys: 'receipts/*/00?.tif'.")
 @click.option("--batch", default="", help="Landed with this batch.")
+@click.option("--stale", is_flag=True, help="Read by another engine, or with other settings.")
+@click.option("--engine", type=click.Choice([*EngineName]), help="The OCR engine that reads.")
 @click.option("--psm", type=click.IntRange(0, 13), help="Tesseract page segmentation mode.")
 @click.option("--lang", metavar="L", help="Tesseract languages, joined by `+`.")
 @click.option("--because", default="", help="Why; it stands in the books.")
 def reprocess(
-    *, reason: str, key: str, batch: str, psm: int | None, lang: str | None, because: str
+    *,
+    reason: str,
+    key: str,
+    batch: str,
+    stale: bool,
+    engine: EngineName | None,
+    psm: int | None,
+    lang: str | None,
+    because: str,
 ) -> int:
     """Read images of the books again, with other settings; a better result is published."""
     mill = open_mill()
     batch_ids = reprocessing.reprocess(
         mill,
-        reprocessing.Choice(reason=reason, key=key, batch=batch),
-        settings={"ocr_psm": psm, "ocr_languages": lang},
+        reprocessing.Choice(reason=reason, key=key, batch=batch, is_stale=stale),
+        settings={"ocr_engine": engine, "ocr_psm": psm, "ocr_languages": lang},
         asked_by=getpass.getuser(),
         because=because,
     )

@@ -50,6 +50,7 @@ def show_receipt(sums: Mapping[str, Any]) -> None:
         people.print(f"    {dataset['uri']}", style="cyan")
     for batch_id in sums["held"]:
         people.print(f"  held: {batch_id} waits for you: ./scanmill review {batch_id} --help")
+    _show_stale(sums["stale"])
     _show_alerts(sums["alerts"])
     age = f"audited {sums['audited_seconds_ago']} s ago"
     if sums["lost"] or sums["imbalances"] or sums["findings"]:
@@ -59,6 +60,16 @@ def show_receipt(sums: Mapping[str, Any]) -> None:
             people.print(f"  {sentence}", style="red")
     else:
         people.print(f"  lost: 0   The books balance ({age}).", style="bold green")
+
+
+def _show_stale(stale: Mapping[str, Any]) -> None:
+    if stale["pages"]:
+        words = (
+            f"  stale: {stale['pages']} pages were read by another engine or with other settings"
+        )
+        people.print(f"{words}: ./scanmill reprocess --stale", style="yellow")
+    elif stale["detail"]:
+        people.print(Text("  stale: unknown. ", style="yellow") + safe(stale["detail"]))
 
 
 def _show_alerts(alerts: Mapping[str, Any]) -> None:

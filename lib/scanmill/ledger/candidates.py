@@ -53,7 +53,7 @@ def pages_replaced(connection: Connection, batch_id: str) -> Sequence[sa.RowMapp
     return connection.execute(_PAGES.where(where)).mappings().all()
 
 
-def stale_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
+def outdated_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
     """Return which of these images have a newer version in the dataset already."""
     old, new = t.IMAGES.alias("old"), t.IMAGES.alias("new")
     query = (
@@ -63,10 +63,10 @@ def stale_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
         .join(t.BATCHES, t.BATCHES.c.batch_id == new.c.batch_id)
         .where(t.BATCHES.c.state == BatchState.BUILT)
     )
-    stale: set[str] = set()
+    outdated: set[str] = set()
     for some in receipts.pieces(image_ids):
-        stale.update(connection.scalars(query.where(old.c.image_id.in_(some))))
-    return stale
+        outdated.update(connection.scalars(query.where(old.c.image_id.in_(some))))
+    return outdated
 
 
 def pending_keys(connection: Connection, collection: str) -> list[str]:

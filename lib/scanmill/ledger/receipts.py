@@ -99,6 +99,14 @@ def batch(connection: Connection, batch_id: str) -> sa.RowMapping | None:
     return connection.execute(query).mappings().first()
 
 
+def kind_of(connection: Connection, batch_id: str) -> str | None:
+    """Return why a batch was planned; None if the ledger does not know it."""
+    kind: str | None = connection.scalar(
+        sa.select(t.BATCHES.c.kind).where(t.BATCHES.c.batch_id == batch_id)
+    )
+    return kind
+
+
 def latest_verdict(connection: Connection, batch_id: str) -> sa.RowMapping | None:
     """Return the newest verdict on a batch, with the verb of the decision on it, if any."""
     same = sa.and_(

@@ -46,6 +46,7 @@ IMAGES = sa.Table(
     sa.Index("images_by_key", "collection", "key"),
     sa.Index("images_by_batch", "batch_id", "slice"),
     sa.Index("images_by_fate", "fate", "collection"),
+    sa.Index("images_by_bytes", "sha256"),
 )
 
 PAGES = sa.Table(
@@ -87,6 +88,9 @@ ATTEMPTS = sa.Table(
     sa.Column("engine_version", sa.String(64)),
     sa.Column("word_count", sa.Integer),
     sa.Column("mean_confidence", sa.Float),
+    sa.Column("seconds", sa.Float),
+    sa.Column("recipe", sa.String(32)),
+    sa.Column("reused_from", sa.String(32)),
     sa.Index("attempts_by_batch", "batch_id", "fate"),
 )
 

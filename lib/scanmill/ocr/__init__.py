@@ -7,11 +7,12 @@ from scanmill.models import EngineName
 from scanmill.ocr.engine import OcrEngine
 from scanmill.ocr.ladder import Ladder
 from scanmill.ocr.rapidocr_engine import RapidocrEngine
+from scanmill.ocr.recipe import recipe
 from scanmill.ocr.tesseract import TesseractEngine
 from scanmill.ocr.tesserocr_engine import TesserocrEngine
 from scanmill.settings import Settings
 
-__all__ = ["OcrEngine"]
+__all__ = ["OcrEngine", "recipe"]
 
 ENGINES: dict[EngineName, Callable[[Settings], OcrEngine]] = {
     EngineName.TESSERACT: TesseractEngine,

@@ -179,10 +179,10 @@ def _gather(mill: Mill, batch_id: str, rules: RowRules) -> Build:
             least=mill.settings.near_duplicate,
         )
         image_ids = {page["image_id"] for page in wanted} | {row["image_id"] for row in better}
-        stale = candidates.stale_images(connection, sorted(image_ids))
+        outdated = candidates.outdated_images(connection, sorted(image_ids))
     rows = _load(mill, [dict(page) for page in wanted]) + better
     return Build(
-        rows=rows, replaced=replaced, stale_images=stale, texts=texts, read_again=signatures
+        rows=rows, replaced=replaced, outdated_images=outdated, texts=texts, read_again=signatures
     )
 
 

@@ -28,7 +28,7 @@ class Build:
     """Pages that want to be published: the batch's, and the duplicates of what leaves."""
     replaced: Sequence[Row]
     """Settled pages of images that have a newer version in this batch."""
-    stale_images: Collection[str]
+    outdated_images: Collection[str]
     """Images of the batch that a newer version has replaced already."""
     texts: Texts
     read_again: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
@@ -40,7 +40,7 @@ def decide(build: Build, *, rule_broken_by: Callable[[Row], Reason | None]) -> l
     fates = [_fate(page, PageFate.SUPERSEDED, Reason.OVERWRITTEN) for page in build.replaced]
     candidates = []
     for row in sorted(build.rows, key=lambda row: (row["source_key"], row["page_number"])):
-        if row["image_id"] in build.stale_images:
+        if row["image_id"] in build.outdated_images:
             fates.append(_fate(row, PageFate.SUPERSEDED, Reason.OVERWRITTEN))
         elif reason := rule_broken_by(row):
             fates.append(_fate(row, PageFate.REJECTED, reason))

@@ -12,8 +12,8 @@ from scanmill import airflow_api, layout
 from scanmill.airflow_api import AirflowApi
 from scanmill.errors import ScanmillError
 from scanmill.ledger import outbox, receipts
-from scanmill.models import hash_id
-from scanmill.ocr import choose_engine
+from scanmill.models import EngineName, hash_id
+from scanmill.ocr import choose_engine, is_installed
 from scanmill.quality import RowRules, find
 from scanmill.sandbox import walls
 from scanmill.steps import Mill
@@ -59,9 +59,19 @@ def examine(mill: Mill) -> list[Result]:
 
 
 def _engine(mill: Mill) -> Iterator[Result]:
-    info = choose_engine(mill.settings).info
-    detail = f"{info.name} {info.version}, languages {mill.settings.ocr_languages}"
-    yield Result(name="OCR engine", is_well=True, detail=detail)
+    """Make the engine for every collection that has its own languages, as a run would."""
+    engine = choose_engine(mill.settings)
+    wanted = {"": mill.settings.ocr_languages} | mill.settings.collection_languages
+    for name in wanted:
+        choose_engine(mill.settings.of_collection(name))
+    info = engine.info
+    yield Result(name="OCR engine", is_well=True, detail=f"{info.name} {info.version}")
+    reads = ", ".join(f"{name or 'collections'}: {codes}" for name, codes in wanted.items())
+    detail = f"{reads}; there are {', '.join(engine.languages)}"
+    yield Result(name="languages", is_well=True, detail=detail)
+    others = [name for name in EngineName if name != info.name and is_installed(name)]
+    detail = ", ".join(others) or "none installed"
+    yield Result(name="other engines", is_well=True, detail=detail)
 
 
 def _isolation(_: Mill) -> Iterator[Result]:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from scanmill import schema, textstats
+from scanmill import languages, schema, textstats
 from scanmill.models import (
     EngineInfo,
     ImageFate,
@@ -46,7 +46,10 @@ class PageWriter:
     """Writes the rows of the pages of decoded images."""
 
     engine: EngineInfo
+    recipe: str
     known: Callable[[str], bool]
+    languages: str
+    """Those that pages are read in, as `eng+fra`."""
     keep_word_boxes: bool = True
 
     def rows(
@@ -62,6 +65,7 @@ class PageWriter:
         for number, page in enumerate(pages, start=1):
             row = _row(planned, number=number, count=len(pages), sha256=sha256)
             row |= {"image_fate": ImageFate.DECODED, "fate": PageFate.PENDING}
+            row["recipe"] = self.recipe
             rows.append(row | self._page(page, read))
         return rows
 
@@ -97,9 +101,13 @@ class PageWriter:
         return Recognition(words=(), seconds=0.0, engine=self.engine)
 
     def _text(self, words: Sequence[Word]) -> dict[str, Any]:
+        measures = textstats.measure(words, known=self.known)
+        detected = languages.detect(measures.text, expected=self.languages)
         boxes = [list(word.box) for word in words] if self.keep_word_boxes else None
-        return dataclasses.asdict(textstats.measure(words, known=self.known)) | {
-            "word_boxes": boxes
+        return {
+            **dataclasses.asdict(measures),
+            **dataclasses.asdict(detected),
+            "word_boxes": boxes,
         }
 
 
@@ -112,16 +120,27 @@ def _set_aside(aside: SetAside) -> dict[str, Any]:
     }
 
 
+def reused(planned: Planned, earlier: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of an image whose bytes were read before: those rows, with its own ids."""
+    return [
+        {**row, **_identity(planned, row["page_number"])}
+        | {"reused_from": row["reused_from"] or row["image_id"], "seconds": 0.0}
+        for row in earlier
+    ]
+
+
 def _row(planned: Planned, *, number: int, count: int, sha256: str | None) -> dict[str, Any]:
-    return _EMPTY | {
+    return _EMPTY | _identity(planned, number) | {"sha256": sha256, "page_count": count}
+
+
+def _identity(planned: Planned, number: int) -> dict[str, Any]:
+    return {
         "page_id": page_id(planned["image_id"], number),
         "image_id": planned["image_id"],
         "source_bucket": planned["bucket"],
         "source_key": planned["key"],
         "source_version": planned["version"],
-        "sha256": sha256,
         "page_number": number,
-        "page_count": count,
     }
 
 

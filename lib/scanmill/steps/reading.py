@@ -12,19 +12,26 @@ from scanmill import layout
 from scanmill.dataset import labels
 from scanmill.errors import PageError
 from scanmill.images import Decoded, Decoder
-from scanmill.models import ImageFate, Raster, Reason, Recognition, SetAside
+from scanmill.models import ImageFate, PageFate, Raster, Reason, Recognition, SetAside
 from scanmill.ocr import OcrEngine
 from scanmill.sandbox import scratch
 from scanmill.steps import Mill
-from scanmill.steps.page_rows import PageWriter, Planned, reasons_to_keep, unread
+from scanmill.steps.page_rows import PageWriter, Planned, reasons_to_keep, reused, unread
+from scanmill.steps.reusing import Archive
 from scanmill.store import LostRaceError, ObjectDeniedError, ObjectGoneError, json_bytes
+
+Row = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Fetched:
-    """An image's bytes in a file, unless there are none, and its fate where that is settled."""
+    """An image's bytes in a file, unless there are none, and its fate where that is settled.
+
+    Equal bytes lie in one file.
+    """
 
     path: Path | None = None
+    sha256: str = ""
     image_fate: ImageFate | None = None
     aside: SetAside | None = None
 
@@ -38,20 +45,26 @@ class Reader:
     decoder: Decoder
     writer: PageWriter
     collection: str
+    archive: Archive | None = None
+    """Where to look for what was read before; None: read everything anew."""
     earlier: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """In how many batches before this one an image was read, by image id; absent means none."""
 
-    def read_group(self, group: Sequence[Planned]) -> list[dict[str, Any]]:
+    def read_group(self, group: Sequence[Planned]) -> list[Row]:
         """Return the rows of some images, and put the originals of the bad ones in quarantine."""
         with scratch() as work:
             fetched = [self._fetch(planned, work) for planned in group]
-            files = [one.path for one in fetched if one.path and not one.aside]
-            decoded = [self.decoder.decode(file, out_dir=work) for file in files]
-            opened: dict[Path | None, Decoded] = dict(zip(files, decoded, strict=True))
-            read = self._recognize(decoded)
-            rows = []
+            files = {one.sha256: one.path for one in fetched if one.path and not one.aside}
+            known = self.archive.rows_of(list(files)) if self.archive else {}
+            opened = {
+                sha256: self.decoder.decode(path, out_dir=work)
+                for sha256, path in files.items()
+                if sha256 not in known
+            }
+            read = self._recognize(list(opened.values()))
+            rows: list[Row] = []
             for planned, one in zip(group, fetched, strict=True):
-                rows += self._settle(planned, one, opened.get(one.path), read)
+                rows += self._rows(planned, one, known=known, opened=opened, read=read)
             return rows
 
     def _fetch(self, planned: Planned, work: Path) -> _Fetched:
@@ -66,9 +79,11 @@ class Reader:
             return _superseded(Reason.OVERWRITTEN, str(error))
         except ObjectDeniedError as error:
             return _quarantined(Reason.OBJECT_UNREADABLE, str(error))
-        path = work / planned["image_id"]
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = work / sha256
         path.write_bytes(content)
-        return dataclasses.replace(_judged_by_name(planned["key"], content), path=path)
+        judged = _judged_by_name(planned["key"], content)
+        return dataclasses.replace(judged, path=path, sha256=sha256)
 
     def _content(self, planned: Planned) -> bytes:
         """Return the bytes of an image; of a quarantined one, what was kept when it is gone."""
@@ -88,27 +103,43 @@ class Reader:
         read = self.engine.recognize(rasters)
         return {raster.path: one for raster, one in zip(rasters, read, strict=True)}
 
-    def _settle(
+    def _rows(
         self,
         planned: Planned,
         fetched: _Fetched,
-        opened: Decoded | None,
+        *,
+        known: dict[str, list[Row]],
+        opened: Mapping[str, Decoded],
         read: Mapping[str, Recognition | SetAside],
-    ) -> list[dict[str, Any]]:
-        content = fetched.path.read_bytes() if fetched.path else None
-        sha256 = hashlib.sha256(content).hexdigest() if content is not None else None
-        aside = fetched.aside or (opened.refusal if opened else None)
-        if aside:
-            fate = fetched.image_fate or ImageFate.QUARANTINED
-            rows = [unread(planned, image_fate=fate, aside=aside, sha256=sha256)]
-        else:
-            pages = opened.pages if opened else ()
-            rows = self.writer.rows(planned, sha256=sha256 or "", pages=pages, read=read)
-        for reason in sorted(reasons_to_keep(rows)):
-            self._quarantine(planned, rows, reason, content)
+    ) -> list[Row]:
+        """Return the rows of an image: set aside, read before and in `known`, or read now."""
+        sha256 = fetched.sha256
+        if fetched.aside:
+            return self._set_aside(planned, fetched, fetched.aside)
+        if sha256 in known:
+            return reused(planned, known[sha256])
+        decoded = opened[sha256]
+        if decoded.refusal:
+            return self._set_aside(planned, fetched, decoded.refusal)
+        rows = self.writer.rows(planned, sha256=sha256, pages=decoded.pages, read=read)
+        if self.archive and all(row["fate"] == PageFate.PENDING for row in rows):
+            known[sha256] = rows  # what failed is no reading: it is tried each time
+        self._keep(planned, rows, fetched)
         return rows
 
-    def blame(self, planned: Planned, error: BaseException) -> list[dict[str, Any]]:
+    def _set_aside(self, planned: Planned, fetched: _Fetched, aside: SetAside) -> list[Row]:
+        fate = fetched.image_fate or ImageFate.QUARANTINED
+        rows = [unread(planned, image_fate=fate, aside=aside, sha256=fetched.sha256 or None)]
+        self._keep(planned, rows, fetched)
+        return rows
+
+    def _keep(self, planned: Planned, rows: Sequence[Row], fetched: _Fetched) -> None:
+        """Put the original of an image in quarantine, for each reason that its pages give."""
+        for reason in sorted(reasons_to_keep(rows)):
+            content = fetched.path.read_bytes() if fetched.path else None
+            self._quarantine(planned, rows, reason, content)
+
+    def blame(self, planned: Planned, error: BaseException) -> list[Row]:
         """Return the row of an image that we ourselves failed on, and keep its original."""
         try:
             content = self._content(planned)
@@ -129,7 +160,7 @@ class Reader:
     def _quarantine(
         self,
         planned: Planned,
-        rows: Sequence[Mapping[str, Any]],
+        rows: Sequence[Row],
         reason: Reason,
         content: bytes | None,
     ) -> None:

@@ -8,11 +8,13 @@ from sqlalchemy.engine import Connection
 from scanmill import layout
 from scanmill.alerts import LASTING
 from scanmill.dataset.splits import SPLITS
+from scanmill.errors import FatalError
 from scanmill.ledger import outbox, receipts
 from scanmill.models import BatchState, ImageFate, PageFate
 from scanmill.steps import Mill
 from scanmill.steps.auditing import audit
 from scanmill.steps.planning import list_unseen, unknown
+from scanmill.steps.reusing import stale_pages
 
 _QUICK_SECONDS = 1.0  # an audit as short as this is made anew for every receipt
 
@@ -59,7 +61,16 @@ def receipt(mill: Mill) -> dict[str, Any]:
         "imbalances": receipts.imbalances(images, pages),
         "findings": latest["findings"] if latest else [],
         "alerts": alerts,
+        "stale": _stale(mill),
     }
+
+
+def _stale(mill: Mill) -> dict[str, Any]:
+    """Return how many pages were read by other means than today's, None if those are not here."""
+    try:
+        return {"pages": sum(stale_pages(mill).values()), "detail": ""}
+    except FatalError as error:
+        return {"pages": None, "detail": str(error)}
 
 
 def _alerts(connection: Connection) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from scanmill.errors import FatalError, ScanmillError, UsageError
 from scanmill.images import Decoder
 from scanmill.ledger import books, outbox, receipts
 from scanmill.models import BatchKind, Reason
-from scanmill.ocr import OcrEngine
+from scanmill.ocr import OcrEngine, recipe
 from scanmill.steps import Mill
 from scanmill.steps.adopting import adopt_plan, collection_of, enter_part
 from scanmill.steps.page_rows import PageWriter, Planned
 from scanmill.steps.reading import Reader
+from scanmill.steps.reusing import Archive
 from scanmill.store import ObjectDeniedError, ObjectGoneError, parquet_bytes
 
 log = logging.getLogger(__name__)
@@ -49,15 +50,15 @@ def list_slices(mill: Mill, batch_id: str) -> list[int]:
         return receipts.unread_slices(connection, batch_id)
 
 
-def as_asked(mill: Mill, batch_id: str) -> Mill:
-    """Return the mill with the settings that somebody asked a batch to be read with."""
+def for_batch(mill: Mill, batch_id: str) -> Mill:
+    """Return the mill with the settings of a batch: its collection's, and what somebody asked."""
+    settings = mill.settings.of_collection(collection_of(batch_id))
     with mill.ledger.reading() as connection:
-        batch = receipts.batch(connection, batch_id)
-    if batch is None or batch["kind"] == BatchKind.INTAKE:
-        return mill
-    metadata = mill.store.read_table(layout.plan(batch_id)).schema.metadata
-    asked = json.loads(metadata[schema.REPROCESS])["settings"]
-    return dataclasses.replace(mill, settings=mill.settings.model_copy(update=asked))
+        is_asked = receipts.kind_of(connection, batch_id) == BatchKind.REPROCESS
+    if is_asked:
+        metadata = mill.store.read_table(layout.plan(batch_id)).schema.metadata
+        settings = settings.model_copy(update=json.loads(metadata[schema.REPROCESS])["settings"])
+    return dataclasses.replace(mill, settings=settings)
 
 
 def recognize_slice(
@@ -104,7 +105,9 @@ def _planned(mill: Mill, batch_id: str, slice_number: int) -> list[Planned]:
 
 def _reader(mill: Mill, engine: OcrEngine, batch_id: str, planned: Sequence[Planned]) -> Reader:
     known = textstats.word_lists(mill.settings.word_languages)
+    by = recipe(engine, mill.settings)
     with mill.ledger.reading() as connection:
+        is_intake = receipts.kind_of(connection, batch_id) == BatchKind.INTAKE
         image_ids = [image["image_id"] for image in planned]
         earlier = receipts.earlier_attempts(connection, image_ids, batch_id)
     return Reader(
@@ -112,9 +115,15 @@ def _reader(mill: Mill, engine: OcrEngine, batch_id: str, planned: Sequence[Plan
         engine=engine,
         decoder=Decoder(mill.settings),
         writer=PageWriter(
-            engine=engine.info, known=known, keep_word_boxes=mill.settings.keep_word_boxes
+            engine=engine.info,
+            recipe=by,
+            known=known,
+            languages=mill.settings.ocr_languages,
+            keep_word_boxes=mill.settings.keep_word_boxes,
         ),
         collection=collection_of(batch_id),
+        # Who asks for images to be read again wants them read.
+        archive=Archive(mill=mill, recipe=by) if is_intake else None,
         earlier=earlier,
     )
 
@@ -134,16 +143,21 @@ def _groups(planned: Sequence[Planned], workers: int) -> Iterator[Sequence[Plann
 
     Large files, which may hold many pages, come first and alone; then each group is a core's share
     of what is left (guided self-scheduling, Polychronopoulos and Kuck 1987): few calls, and all
-    cores are busy to the end.
+    cores are busy to the end. Images of the same bytes stay together, to be read once.
     """
-    by_size = sorted(planned, key=lambda image: -image["size_bytes"])
-    large = [image for image in by_size if image["size_bytes"] > _LARGE_BYTES]
-    small = by_size[len(large) :]
-    yield from ([image] for image in large)
+    twins = [list(some) for _, some in itertools.groupby(sorted(planned, key=_bytes), key=_bytes)]
+    large = [some for some in twins if some[0]["size_bytes"] > _LARGE_BYTES]
+    small = twins[len(large) :]
+    yield from large
     while small:
         size = max(_FEWEST_IMAGES, min(_MOST_IMAGES, len(small) // workers))
-        yield small[:size]
+        yield list(itertools.chain.from_iterable(small[:size]))
         small = small[size:]
+
+
+def _bytes(image: Planned) -> tuple[int, str]:
+    """Return what sorts images by size, the largest first, and puts equal bytes side by side."""
+    return -image["size_bytes"], image["etag"]
 
 
 def _read_one_by_one(reader: Reader, planned: Sequence[Planned]) -> list[Row]:

@@ -25,6 +25,7 @@ from scanmill.models import ImageFate, PageFate, Reason
 from scanmill.ocr import choose_engine
 from scanmill.steps import Mill
 from scanmill.steps.planning import adopt_newer_plans, commit_plan
+from scanmill.steps.reusing import stale_images
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class Choice:
     """A pattern as in a shell, of the key with or without `landing/`."""
     batch: str = ""
     """The batch with which the images landed."""
+    is_stale: bool = False
+    """A page of the image was read by another engine or with other settings than now."""
 
 
 def reprocess(
@@ -66,9 +69,13 @@ def reprocess(
     """
     _check(mill, choice)
     changed = {name: value for name, value in settings.items() if value not in {None, ""}}
-    choose_engine(mill.settings.model_copy(update=changed))
+    stale = stale_images(mill) if choice.is_stale else None
     with mill.ledger.reading() as connection:
         images = _chosen(connection, choice)
+    if stale is not None:
+        images = [image for image in images if image["image_id"] in stale]
+    for name in {image["collection"] for image in images}:
+        choose_engine(mill.settings.of_collection(name).model_copy(update=changed))
     asked = {
         "choice": dataclasses.asdict(choice),
         "settings": changed,
@@ -84,7 +91,7 @@ def reprocess(
 
 def _check(mill: Mill, choice: Choice) -> None:
     if not any(dataclasses.astuple(choice)):
-        raise UsageError("Say which images: --reason, --key or --batch.")
+        raise UsageError("Say which images: --reason, --key, --batch or --stale.")
     if choice.reason and choice.reason not in set(Reason):
         raise UsageError(f"There is no reason [{choice.reason}]. All of them: docs/reasons.md")
     with mill.ledger.reading() as connection:
@@ -109,8 +116,8 @@ def _chosen(connection: Connection, choice: Choice) -> list[Row]:
         query = query.where(sa.or_(images.reason == choice.reason, sa.exists().where(page)))
     rows = connection.execute(query.order_by(images.collection, images.key, images.batch_id))
     found = [dict(row) for row in rows.mappings() if _is_meant(row["key"], choice.key)]
-    stale = candidates.stale_images(connection, [image["image_id"] for image in found])
-    return [image for image in found if image["image_id"] not in stale]
+    outdated = candidates.outdated_images(connection, [image["image_id"] for image in found])
+    return [image for image in found if image["image_id"] not in outdated]
 
 
 def _is_meant(key: str, pattern: str) -> bool:
