@@ -23,6 +23,14 @@ from scanmill.orchestration.defaults import DAG_DEFAULTS
         "reason": Param("", type="string", description="Set aside for this reason."),
         "key": Param("", type="string", description="A pattern of keys: receipts/*/00?.tif"),
         "batch": Param("", type="string", description="Landed with this batch."),
+        "stale": Param(
+            default=False,
+            type="boolean",
+            description="Read by another engine, or with other settings.",
+        ),
+        "engine": Param(
+            None, type=["null", "string"], enum=[None, "tesseract", "tesserocr", "rapidocr"]
+        ),
         "psm": Param(None, type=["null", "integer"], minimum=0, maximum=13),
         "lang": Param("", type="string", description="Tesseract languages, joined by +."),
         "because": Param("", type="string", description="Why; it stands in the books."),
@@ -41,8 +49,15 @@ def plan_again(params=None, dag_run=None, outlet_events=None) -> int:
     mill = Mill.from_settings()
     planned = reprocessing.reprocess(
         mill,
-        reprocessing.Choice(**{name: params[name] for name in ("reason", "key", "batch")}),
-        settings={"ocr_psm": params["psm"], "ocr_languages": params["lang"]},
+        reprocessing.Choice(
+            **{name: params[name] for name in ("reason", "key", "batch")},
+            is_stale=params["stale"],
+        ),
+        settings={
+            "ocr_engine": params["engine"],
+            "ocr_psm": params["psm"],
+            "ocr_languages": params["lang"],
+        },
         asked_by=dag_run.triggering_user_name or "airflow",
         because=params["because"],
     )

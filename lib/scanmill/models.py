@@ -205,7 +205,10 @@ class Recognition:
 
     words: tuple[Word, ...]
     seconds: float
+    """What reading took, second chances included."""
     engine: EngineInfo
+    rescue_seconds: float = 0.0
+    """What second chances took of it."""
     attempts: tuple[str, ...] = ("plain",)
     """Every way it was tried, the winner last: `plain`, or a rung of the ladder."""
 

@@ -61,6 +61,7 @@ PAGE_COLUMNS = (
         "Whether `language` is none of those it was read in; null if not plain.",
     ),
     Column("seconds", pa.float64(), "Time that reading took."),
+    Column("rescue_seconds", pa.float64(), "What second chances took of it."),
     Column("attempts", pa.string(), "Ways it was tried, the winner last."),
     Column("engine", pa.string(), "OCR engine."),
     Column("engine_version", pa.string(), "Version of the engine."),

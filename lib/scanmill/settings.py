@@ -115,7 +115,10 @@ class Settings(BaseSettings):
         21600, description="A task that runs for longer is ended and tried again."
     )
     batch_images: Count = Field(2000, description="Most images in one batch.")
-    slice_images: Count = Field(200, description="Most images in one slice, about 120 s of OCR.")
+    slice_images: Count = Field(200, description="Most images in one slice.")
+    slice_seconds: Count = Field(
+        120, description="How long a slice should take, going by what its collection took before."
+    )
     slices_at_once: Count = Field(
         1, description="Slices read at the same time; each uses `ocr_workers` processes."
     )
@@ -146,6 +149,9 @@ class Settings(BaseSettings):
     )
     rescue_ways: Annotated[tuple[Way, ...], NoDecode] = Field(
         tuple(Way), description="Second chances that are tried, joined by commas."
+    )
+    rescue_tries: Count = Field(
+        8, description="Most second chances of one page; each may cost `page_cpu_seconds`."
     )
     rescue_engine: EngineName | None = Field(
         EngineName.RAPIDOCR,

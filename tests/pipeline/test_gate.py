@@ -124,6 +124,17 @@ def test_who_released_a_batch_is_not_warned_of_it_afterwards(mill):
     assert [message["kind"] for message in messages(mill)] == ["gate_failed"]
 
 
+def test_a_batch_in_another_language_than_it_was_read_in_is_warned_of(new_mill):
+    mill = new_mill(collection_languages={"c": "deu"})
+    batch = read_pages(mill, nonsense=0)
+
+    judging.judge_batch(mill, batch)
+
+    assert verdicts(mill) == [("pages_gate", "warning")]
+    (message,) = messages(mill)
+    assert "Pages in another language than they were read in: 100.0 %" in message["text"]
+
+
 def test_a_good_batch_passes_without_a_word(mill):
     batch = read_pages(mill, nonsense=0)
 

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from drivers import drop, forget, read_batch, run_pipeline
+from drivers import drop, forget, read_batch, rows_of, run_pipeline
 from engines.scripted import gibberish, picture, prose
 from scanmill import alerts, cli, listing
 from scanmill.ledger import outbox
 from scanmill.ledger import tables as t
-from scanmill.steps import planning
+from scanmill.models import EngineName
+from scanmill.steps import planning, recognizing
 
 pytestmark = pytest.mark.usefixtures("plain_reports")
 
@@ -241,6 +242,27 @@ def test_reprocess_plans_what_was_asked_for_and_says_when_it_begins(run, publish
     assert code == 0
     assert "books-000002" in err
     assert "60 s" in err  # there is no Airflow to ring at
+
+
+def test_reprocess_takes_another_engine(run, published):
+    code, _, _ = run("reprocess", "--key", "books/*", "--engine", "tesserocr")
+    asked = recognizing.for_batch(published, "books-000002").settings
+
+    assert code == 0
+    assert asked.ocr_engine == EngineName.TESSEROCR
+
+
+def test_reprocess_reads_again_what_is_stale(run, published):
+    code, out, _ = run("status", "--json")
+    stale = json.loads(out)["stale"]["pages"]
+    _, _, err = run("status")
+    run("reprocess", "--stale")
+    pages = [row for row in rows_of(published, t.BATCHES) if row["kind"] == "reprocess"]
+
+    assert code == 0
+    assert stale > 0
+    assert f"stale: {stale} pages" in err
+    assert len(pages) == 1
 
 
 def test_reprocess_of_nothing_is_no_error(run, published):

@@ -147,6 +147,17 @@ def test_a_second_chance_reads_what_the_first_could_not(tmp_path, way, change):
     assert "plain" in second.attempts
     assert len(set(second.attempts)) == len(second.attempts)
     assert second.seconds > first.seconds
+    assert 0 < second.rescue_seconds < second.seconds
+    assert first.rescue_seconds == 0
+
+
+def test_second_chances_of_a_page_are_numbered(tmp_path):
+    page = printed(tmp_path, lambda picture: picture.transpose(Image.Transpose.ROTATE_180))
+    settings = Settings(rescue_confidence=95, rescue_engine=None, rescue_tries=1)
+
+    (reading,) = choose_engine(settings).recognize([page])
+
+    assert reading.attempts == ("plain", "rotated")
 
 
 def test_of_three_ways_to_turn_a_page_the_best_wins_and_is_named_last(fake, tmp_path):

@@ -18,7 +18,7 @@ from drivers import (
     rows_of,
     state,
 )
-from engines.scripted import picture, prose
+from engines.scripted import ScriptedEngine, picture, prose
 from scanmill import layout
 from scanmill.errors import FatalError
 from scanmill.ledger import tables as t
@@ -70,6 +70,29 @@ def test_a_large_drop_is_cut_into_batches_and_these_into_slices(new_mill):
     assert [row["slice"] for row in plans(mill)["c-000001"]] == [0, 0, 1, 1, 2]
     assert recognizing.list_slices(mill, "c-000003") == [0]
     assert_nothing_is_planned_twice(mill)
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(1, 4), (2, 8), (9, 20)])
+def test_a_slice_takes_about_as_long_as_it_should(new_mill, workers, expected):
+    mill = new_mill(slice_images=20, slice_seconds=20, ocr_workers=workers)
+    drop(mill, "c/a.png", picture(prose(0)))
+    drop(mill, "c/b.png", picture(prose(1)))
+    drop(mill, "c/copy.png", picture(prose(1)))
+    (first,) = planning.plan_batches(mill)
+    read_batch(mill, first, SlowEngine())
+    for number in range(40):
+        drop(mill, f"c/{number}.png", picture(prose(number)))
+
+    (second,) = planning.plan_batches(mill)
+
+    assert Counter(row["slice"] for row in plans(mill)[second])[0] == expected
+
+
+class SlowEngine(ScriptedEngine):
+    """Says that a page takes 5 s."""
+
+    def _read(self, pgm):
+        return dataclasses.replace(super()._read(pgm), seconds=5.0)
 
 
 def test_what_needs_no_reading_takes_no_place_in_a_slice(new_mill):

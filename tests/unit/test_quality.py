@@ -46,12 +46,14 @@ def page(number, outcome, row_rule):
         "alnum_ratio": 0.9 if is_read else None,
         "known_word_share": 0.8 if is_read else None,
         "word_count": 50 if is_read else None,
+        "is_other_language": False if is_read else None,
     }
 
 
 COLUMNS = pa.schema(
     [(name, pa.string()) for name in ("page_id", "image_id", "source_key", "outcome", "row_rule")]
     + [(name, pa.int32()) for name in ("page_number", "word_count")]
+    + [("is_other_language", pa.bool_())]
     + [
         (name, pa.float64())
         for name in (

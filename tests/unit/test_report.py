@@ -15,6 +15,7 @@ from scanmill.models import ImageFate, PageFate, Reason
 from scanmill.report import (
     MOST_WORST_PAGES,
     CheckRow,
+    Effort,
     QuarantinedItem,
     ReportData,
     WorstPage,
@@ -116,6 +117,23 @@ def report_data(**changes):
         docs_href="docs/index.html",
     )
     return dataclasses.replace(data, **changes)
+
+
+def test_the_report_says_what_reading_took():
+    effort = Effort(
+        seconds=200.0,
+        rescue_seconds=50.0,
+        rescued_pages=4,
+        better_pages=3,
+        reused_pages=1,
+        other_language_pages=2,
+    )
+    text = " ".join(Elements(render(report_data(effort=effort))).text.split())
+
+    assert "4 pages got second chances, 25% of that time; 3 read better for it." in text
+    assert "1 page came from copies" in text
+    assert "2 pages seem to be in another language" in text
+    assert json.loads(to_json(report_data(effort=effort)))["effort"]["rescue_seconds"] == 50
 
 
 def hostile_data():

@@ -116,7 +116,7 @@ def review(batch_id: str, *, release: bool, discard: bool, because: str) -> int:
 @click.option("--key", metavar="GLOB", default="", help="A pattern of keys: 'receipts/*/00?.tif'.")
 @click.option("--batch", default="", help="Landed with this batch.")
 @click.option("--stale", is_flag=True, help="Read by another engine, or with other settings.")
-@click.option("--engine", type=click.Choice([*EngineName]), help="The OCR engine that reads.")
+@click.option("--engine", type=click.Choice([*map(str, EngineName)]), help="Engine that reads.")
 @click.option("--psm", type=click.IntRange(0, 13), help="Tesseract page segmentation mode.")
 @click.option("--lang", metavar="L", help="Tesseract languages, joined by `+`.")
 @click.option("--because", default="", help="Why; it stands in the books.")
@@ -126,7 +126,7 @@ def reprocess(
     key: str,
     batch: str,
     stale: bool,
-    engine: EngineName | None,
+    engine: str | None,
     psm: int | None,
     lang: str | None,
     because: str,

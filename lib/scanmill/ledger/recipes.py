@@ -1,4 +1,4 @@
-"""Which readings were made by which recipe: what can be used again, and what is stale."""
+"""How readings were made: what can be used again, what is stale, and what it takes."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,8 @@ from sqlalchemy.engine import Connection
 from scanmill.ledger import tables as t
 from scanmill.ledger.receipts import pieces
 from scanmill.models import ImageFate, PageFate
+
+_RECENT_BATCHES = 5
 
 _READ = (PageFate.PENDING, PageFate.PUBLISHED, PageFate.DUPLICATE, PageFate.REJECTED, PageFate.HELD)
 """Fates of pages that were read and are in the present of the books."""
@@ -40,6 +42,22 @@ def readings_of(
         for row in connection.execute(query.where(images.sha256.in_(some))).mappings():
             found.setdefault(row["sha256"], row)
     return found
+
+
+def seconds_per_image(connection: Connection, collection: str) -> float | None:
+    """Return how long one OCR process took for an image of the newest batches; None if unknown."""
+    batches, attempts = t.BATCHES.c, t.ATTEMPTS.c
+    is_begun = sa.exists().where(t.PARTS.c.batch_id == batches.batch_id)
+    newest = (
+        sa.select(batches.batch_id)
+        .where(batches.collection == collection, is_begun)
+        .order_by(batches.sequence.desc())
+        .limit(_RECENT_BATCHES)
+    )
+    read = sa.and_(attempts.batch_id.in_(newest), attempts.reused_from.is_(None))
+    columns = sa.func.sum(attempts.seconds), sa.func.count(attempts.image_id.distinct())
+    seconds, images = connection.execute(sa.select(*columns).where(read)).one()
+    return seconds / images if seconds else None
 
 
 def stale_pages(connection: Connection, collection: str, recipe: str) -> int:

@@ -67,13 +67,16 @@ class _Page:
     raster: Raster
     best: Recognition
     seconds: float
+    """What its first reading took."""
+    rescue_seconds: float = 0.0
+    tries: int = 0
     ways: list[str] = dataclasses.field(default_factory=lambda: ["plain"])
     back: Affine = _SAME
 
     def consider(self, way: str, trial: Trial, raster: Raster, reading: Reading) -> None:
         """Keep a reading if it is better; any is noted as tried."""
         if isinstance(reading, Recognition):
-            self.seconds += reading.seconds
+            self.rescue_seconds += reading.seconds
         if isinstance(reading, Recognition) and self._is_better(reading, trial):
             self.raster, self.best = raster, reading
             self.back = _chained(trial.back, self.back)
@@ -97,7 +100,8 @@ class _Page:
         return dataclasses.replace(
             self.best,
             words=words,
-            seconds=self.seconds,
+            seconds=self.seconds + self.rescue_seconds,
+            rescue_seconds=self.rescue_seconds,
             attempts=tuple(self.ways),
         )
 
@@ -147,9 +151,15 @@ class Ladder:
         with sandbox.scratch() as work:
             for rung in self._rungs():
                 poor = [page for page in pages.values() if page.best.mean_confidence < rung.below]
-                trials = [(page, trial) for page in poor for trial in rung.lever(page)]
+                trials = [(page, trial) for page in poor for trial in self._trials(rung, page)]
                 _try(rung, trials, work)
         return [pages[i].result if i in pages else reading for i, reading in enumerate(readings)]
+
+    def _trials(self, rung: _Rung, page: _Page) -> Iterator[Trial]:
+        """Yield what a rung tries on a page, as long as the page may cost more."""
+        for trial in itertools.islice(rung.lever(page), self.settings.rescue_tries - page.tries):
+            page.tries += 1
+            yield trial
 
     def _rungs(self) -> list[_Rung]:
         """Return the rungs that are wanted, from the bottom up."""

@@ -15,6 +15,7 @@ _SETTINGS = {
     "ocr_psm",
     "rescue_confidence",
     "rescue_ways",
+    "rescue_tries",
     "rescue_engine_confidence",
     "pdf_dpi",
     "word_languages",

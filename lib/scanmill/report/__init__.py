@@ -57,6 +57,24 @@ class WorstPage:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """What reading a batch took, and what was peculiar about its pages."""
+
+    seconds: float
+    """Of OCR, on one core."""
+    rescue_seconds: float
+    """What second chances took of it."""
+    rescued_pages: int
+    """Pages that got second chances."""
+    better_pages: int
+    """Those of them that read better for it."""
+    reused_pages: int
+    """Pages of copies, whose reading was there already."""
+    other_language_pages: int
+    """Pages in another language than they were read in."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
     """Everything a report shows; the sums come from the ledger, planned and found apart."""
 
@@ -77,6 +95,7 @@ class ReportData:
     worst: tuple[WorstPage, ...]
     suite: str
     suite_sha256: str
+    effort: Effort | None = None
     docs_href: str = ""
     """Data Docs, relative to the report; empty: there are none."""
 
@@ -114,6 +133,7 @@ def render(data: ReportData) -> str:
         groups=words.quarantine_groups(data.quarantined),
         worst=data.worst[:MOST_WORST_PAGES],
         steps=words.next_steps(data),
+        effort=words.effort(data.effort) if data.effort else (),
     )
 
 
@@ -129,6 +149,7 @@ def to_json(data: ReportData) -> str:
         "is_balanced": data.is_balanced,
         "suite": data.suite,
         "suite_sha256": data.suite_sha256,
+        "effort": dataclasses.asdict(data.effort) if data.effort else None,
         "checks": [dataclasses.asdict(check) for check in data.checks],
         "quarantined": [dataclasses.asdict(item) for item in data.quarantined],
         "worst": [

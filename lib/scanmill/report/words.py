@@ -11,7 +11,7 @@ from scanmill.models import ImageFate, PageFate, Reason
 from scanmill.reasons import Hint, hints
 
 if TYPE_CHECKING:
-    from scanmill.report import CheckRow, QuarantinedItem, ReportData
+    from scanmill.report import CheckRow, Effort, QuarantinedItem, ReportData
 
 _SHOWN_KEYS = 50
 _WORST_FIRST = ("critical", "warning", "not judged", "passed")
@@ -53,6 +53,27 @@ def headline(data: "ReportData") -> Headline:
         causes.setdefault(row.what, f"{row.what}: {row.observed}; allowed: {row.limit}")
     title, meaning = _verdict(data)
     return Headline(title=title, meaning=meaning, causes=tuple(causes.values())[:3])
+
+
+def effort(spent: "Effort") -> tuple[str, ...]:
+    """Say what reading took, and what was peculiar about the pages, a sentence each."""
+    sentences = [f"Reading took {spent.seconds:,.0f} s on one core."]
+    if spent.rescued_pages:
+        share = spent.rescue_seconds / spent.seconds if spent.seconds else 0
+        sentences.append(
+            f"{count(spent.rescued_pages, 'page')} got second chances, {share:.0%} of that time; "
+            f"{number(spent.better_pages)} read better for it."
+        )
+    if spent.reused_pages:
+        sentences.append(
+            f"{count(spent.reused_pages, 'page')} came from copies of files that were read before."
+        )
+    if spent.other_language_pages:
+        sentences.append(
+            f"{count(spent.other_language_pages, 'page')} seem to be in another language "
+            "than they were read in."
+        )
+    return tuple(sentences)
 
 
 def worst_first(checks: Sequence["CheckRow"]) -> list["CheckRow"]:

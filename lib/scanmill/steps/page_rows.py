@@ -88,6 +88,7 @@ class PageWriter:
             | self._text(recognition.words)
             | {
                 "seconds": recognition.seconds,
+                "rescue_seconds": recognition.rescue_seconds,
                 "attempts": " ".join(recognition.attempts),
                 "engine": recognition.engine.name,
                 "engine_version": recognition.engine.version,
@@ -124,7 +125,8 @@ def reused(planned: Planned, earlier: Sequence[Mapping[str, Any]]) -> list[dict[
     """Return the rows of an image whose bytes were read before: those rows, with its own ids."""
     return [
         {**row, **_identity(planned, row["page_number"])}
-        | {"reused_from": row["reused_from"] or row["image_id"], "seconds": 0.0}
+        | {"reused_from": row["reused_from"] or row["image_id"]}
+        | {"seconds": 0.0, "rescue_seconds": 0.0}
         for row in earlier
     ]
 

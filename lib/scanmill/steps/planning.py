@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from scanmill import layout, schema
 from scanmill.errors import FatalError
-from scanmill.ledger import books, receipts
+from scanmill.ledger import books, receipts, recipes
 from scanmill.ledger import tables as t
 from scanmill.listing import Listed
 from scanmill.models import Image, ImageFate, Reason, counted_etag, generation
@@ -187,7 +187,7 @@ def _plan_collection(mill: Mill, collection: str, unseen: list[Landed]) -> list[
             return planned
         some = unseen[: mill.settings.batch_images]
         batch_id = layout.batch_id(collection, sequence)
-        if commit_plan(mill, batch_id, _plan_table(some, mill.settings.slice_images)):
+        if commit_plan(mill, batch_id, _plan_table(some, slice_images(mill, collection))):
             planned.append(batch_id)  # else the next round adopts the plan of who was first
 
 
@@ -264,12 +264,23 @@ def _adopt_forgotten(mill: Mill, collection: str, unseen: Sequence[Landed]) -> N
         adopt_batches(mill, collection, lost)
 
 
-def _plan_table(landed: Sequence[Landed], slice_images: int) -> pa.Table:
+def slice_images(mill: Mill, collection: str) -> int:
+    """Return how many images a slice takes, so that it is short however long an image is."""
+    with mill.ledger.reading() as connection:
+        seconds = recipes.seconds_per_image(connection, collection)
+    most = mill.settings.slice_images
+    if seconds is None:
+        return most
+    at_once = mill.settings.slice_seconds * mill.settings.ocr_workers
+    return max(1, min(most, round(at_once / seconds)))
+
+
+def _plan_table(landed: Sequence[Landed], size: int) -> pa.Table:
     numbers = itertools.count()
     rows = [
         {name: getattr(one.image, name) for name in _IMAGE_COLUMNS}
         | {
-            "slice": None if one.fate else next(numbers) // slice_images,
+            "slice": None if one.fate else next(numbers) // size,
             "fate": one.fate,
             "reason": one.reason,
             "successor_id": one.successor_id,

@@ -14,7 +14,7 @@ from scanmill import images, layout, report
 from scanmill.ledger import receipts
 from scanmill.models import ImageFate, PageFate, Raster, Reason
 from scanmill.quality import RowRules, Verdict, find
-from scanmill.report import CheckRow, QuarantinedItem, ReportData, WorstPage
+from scanmill.report import CheckRow, Effort, QuarantinedItem, ReportData, WorstPage
 from scanmill.sandbox import scratch
 from scanmill.settings import Settings
 from scanmill.steps import Mill
@@ -74,6 +74,18 @@ def write_bare_report(mill: Mill, batch_id: str, rows: Sequence[Row]) -> str:
     return _put(mill, data)
 
 
+def _effort(rows: Sequence[Row]) -> Effort:
+    ways = [(row["attempts"] or "").split() for row in rows]
+    return Effort(
+        seconds=sum(row["seconds"] or 0 for row in rows),
+        rescue_seconds=sum(row["rescue_seconds"] or 0 for row in rows),
+        rescued_pages=sum(len(tried) > 1 for tried in ways),
+        better_pages=sum(len(tried) > 1 and tried[-1] != "plain" for tried in ways),
+        reused_pages=sum(row["reused_from"] is not None for row in rows),
+        other_language_pages=sum(bool(row["is_other_language"]) for row in rows),
+    )
+
+
 def _put(mill: Mill, data: ReportData) -> str:
     folder = layout.report(data.batch, data.gate)
     page = report.render(data).encode()
@@ -107,6 +119,7 @@ def _data(mill: Mill, batch_id: str, rows: Sequence[Row], **verdict: Any) -> Rep
             row["mean_confidence"] for row in read if row["mean_confidence"] is not None
         ),
         confidence_floor=rules.minimum_of("mean_confidence"),
+        effort=_effort(to_show) if to_show else None,
         quarantined=tuple(
             QuarantinedItem(
                 key=row["source_key"],

@@ -24,7 +24,7 @@ from scanmill.ledger import tables as t
 from scanmill.models import ImageFate, PageFate, Reason
 from scanmill.ocr import choose_engine
 from scanmill.steps import Mill
-from scanmill.steps.planning import adopt_newer_plans, commit_plan
+from scanmill.steps.planning import adopt_newer_plans, commit_plan, slice_images
 from scanmill.steps.reusing import stale_images
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def reprocess(
     return [
         _commit(mill, collection, plan)
         for collection, some in itertools.groupby(images, key=lambda image: image["collection"])
-        for plan in _plans(mill, list(some), asked)
+        for plan in _plans(mill, collection, list(some), asked)
     ]
 
 
@@ -127,13 +127,15 @@ def _is_meant(key: str, pattern: str) -> bool:
     return not pattern or any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
-def _plans(mill: Mill, images: Sequence[Row], asked: Mapping[str, Any]) -> Iterator[pa.Table]:
-    size, slice_images = mill.settings.batch_images, mill.settings.slice_images
+def _plans(
+    mill: Mill, collection: str, images: Sequence[Row], asked: Mapping[str, Any]
+) -> Iterator[pa.Table]:
+    size, per_slice = mill.settings.batch_images, slice_images(mill, collection)
     for start in range(0, len(images), size):
         rows = [
             {name: image.get(name) for name in schema.PLAN.names}
             # The reason says where the original is, should it be gone from landing by now.
-            | {"slice": number // slice_images, "fate": None, "successor_id": None}
+            | {"slice": number // per_slice, "fate": None, "successor_id": None}
             for number, image in enumerate(images[start : start + size])
         ]
         now = dt.datetime.now(dt.UTC).isoformat()
