@@ -64,6 +64,16 @@ def read_batch(mill, batch_id, engine=ENGINE):
         recognizing.recognize_slice(asked, engine, batch_id=batch_id, slice_number=number)
 
 
+def read_anew(mill, engine, batch_id):
+    """Read every slice of a batch as if nobody had read the same bytes before."""
+    archive, recognizing.Archive = recognizing.Archive, lambda **_: None
+    try:
+        for number in recognizing.list_slices(mill, batch_id):
+            recognizing.recognize_slice(mill, engine, batch_id=batch_id, slice_number=number)
+    finally:
+        recognizing.Archive = archive
+
+
 def finish_batch(mill, batch_id, engine=ENGINE):
     """Read, judge and build one batch; one that a gate holds stays as it is."""
     read_batch(mill, batch_id, engine)
@@ -222,7 +232,7 @@ def rows_published(mill, collection):
     rows = []
     for shard in manifest.shards if manifest else ():
         for row in mill.store.read_table(folder + shard.path).to_pylist():
-            for name in ("page_id", "image_id", "source_version", "seconds"):
+            for name in ("page_id", "image_id", "source_version", "seconds", "reused_from"):
                 del row[name]
             rows.append(row | {"split": shard.split})
     return sorted(rows, key=lambda row: (row["source_key"], row["page_number"]))

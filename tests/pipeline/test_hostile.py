@@ -4,11 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from drivers import ENGINE, assert_books_are_closed, drop, images_at, pages_at, run_pipeline
+from drivers import (
+    ENGINE,
+    assert_books_are_closed,
+    drop,
+    images_at,
+    pages_at,
+    read_anew,
+    run_pipeline,
+)
 from engines.scripted import picture, prose
 from scanmill import layout
 from scanmill.drill import hostile
-from scanmill.steps import planning, recognizing
+from scanmill.steps import planning
 
 DIFFER = {"seconds", "attempts", "image_id", "page_id", "source_version", "batch_id", "source_key"}
 
@@ -57,8 +65,7 @@ def test_good_files_among_hostile_ones_are_as_without_them(mill, files):
         drop(mill, f"mixed/x/{number % len(goods):03} {path.name}", path.read_bytes())
     batches = planning.plan_batches(mill)
     for batch_id in batches:
-        for number in recognizing.list_slices(mill, batch_id):
-            recognizing.recognize_slice(mill, ENGINE, batch_id=batch_id, slice_number=number)
+        read_anew(mill, ENGINE, batch_id)
 
     alone, mixed = (good_rows(mill, batch_id, goods) for batch_id in batches)
     assert len(alone) == len(goods)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from drivers import drop, images_at, pages_at
+from drivers import drop, images_at, pages_at, read_anew
 from engines import tesseract_stub
 from scanmill import images, layout
 from scanmill.ocr.tesseract import TesseractEngine
-from scanmill.steps import planning, recognizing
+from scanmill.steps import planning
 from scanmill.steps.examining import examine
 
 STUBS = Path(__file__).parents[1] / "engines"
@@ -91,7 +91,7 @@ def read(mill, engine, collection, guilty):
     for number, body in enumerate(guilty):
         drop(mill, f"{collection}/x/guilty-{number}.png", body)
     (batch_id,) = planning.plan_batches(mill)
-    recognizing.recognize_slice(mill, engine, batch_id=batch_id, slice_number=0)
+    read_anew(mill, engine, batch_id)
     rows = mill.store.read_table(layout.part(batch_id, 0)).to_pylist()
     good = [row for row in rows if "guilty" not in row["source_key"]]
     assert len(good) == MATES
