@@ -1,9 +1,13 @@
 """What any OCR engine must do; an engine is added to `ENGINES` and passes, or it is none."""
 
 import concurrent.futures
+import contextlib
 import gc
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -177,3 +181,62 @@ def test_it_refuses_to_start_without_its_package(name, monkeypatch):
 
     with pytest.raises(FatalError, match="Install it: pip install"):
         ENGINES[name](Settings())
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from scanmill.images import Decoder
+from scanmill.ocr import ENGINES
+from scanmill.sandbox import walls
+from scanmill.settings import Settings
+
+if sys.argv[1] == "limits":
+    walls.bubblewrap = lambda: None
+settings = Settings(ocr_workers=2)
+decoder, engine = Decoder(settings), ENGINES[sys.argv[2]](settings)
+pages = decoder.decode(Path(sys.argv[3]), out_dir=Path(sys.argv[4])).pages
+engine.recognize(pages)
+print("reading", flush=True)
+while True:
+    engine.recognize(pages * 4)
+"""
+
+
+@pytest.mark.parametrize("level", ["limits", "bubblewrap"])
+def test_who_reads_and_is_killed_leaves_no_process_and_no_file(request, name, level, tmp_path):
+    if level == "bubblewrap":
+        request.getfixturevalue("bubblewrapped")
+    scratches, pages = tmp_path / "scratches", tmp_path / "pages"
+    scratches.mkdir()
+    pages.mkdir()
+    raster = page(tmp_path, lines=LINES * 4)
+    argv = [sys.executable, "-c", WORKER, level, name, raster.path, str(pages)]
+    environment = {**os.environ, "TMPDIR": str(scratches)}
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout.readline() == b"reading\n"
+        assert is_soon(lambda: len(started_in(scratches)) > 1)  # the decoder, and who reads
+        worker.kill()
+        worker.wait()
+
+    assert is_soon(lambda: not started_in(scratches))
+    assert is_soon(lambda: not list(scratches.iterdir()))
+
+
+def started_in(folder):
+    """Return the processes that a scratch folder below this one is the home of."""
+    mark = f"SCANMILL_SCRATCH={folder}/".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def is_soon(is_so):
+    """Wait until something is so; tell whether it came within a minute."""
+    deadline = time.monotonic() + 60
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return is_so()
