@@ -12,6 +12,7 @@ the failed task plans the images once more, which is harmless.
 from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from scanmill.models import EngineName
 from scanmill.orchestration.assets import IMAGE_BATCHES
 from scanmill.orchestration.defaults import DAG_DEFAULTS
 
@@ -28,9 +29,7 @@ from scanmill.orchestration.defaults import DAG_DEFAULTS
             type="boolean",
             description="Read by another engine, or with other settings.",
         ),
-        "engine": Param(
-            None, type=["null", "string"], enum=[None, "tesseract", "tesserocr", "rapidocr"]
-        ),
+        "engine": Param(None, type=["null", "string"], enum=[None, *map(str, EngineName)]),
         "psm": Param(None, type=["null", "integer"], minimum=0, maximum=13),
         "lang": Param("", type="string", description="Tesseract languages, joined by +."),
         "because": Param("", type="string", description="Why; it stands in the books."),
