@@ -158,7 +158,7 @@ class Settings(BaseSettings):
         description="Another engine for poor pages, if it is installed; or `none`.",
     )
     rescue_engine_confidence: Annotated[float, Field(ge=0, le=100)] = Field(
-        85, description="A page read with a lower mean confidence is given to that engine."
+        84, description="A page read with a lower mean confidence is given to that engine."
     )
     max_object_bytes: Count = Field(200_000_000, description="Largest object that is opened.")
     max_pixels: Count = Field(100_000_000, description="Largest page, in pixels.")
