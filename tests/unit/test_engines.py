@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from scanmill.models import EngineName, Raster, Reason, Recognition, SetAside
 from scanmill.ocr import ENGINES, is_installed
 from scanmill.sandbox import scratch
 from scanmill.settings import Settings
+from waiting import is_soon
 
 LINES = ("the quick brown fox", "jumps over the lazy", "dog in the morning")
 
@@ -232,11 +232,3 @@ def started_in(folder):
             if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
                 found.append(int(entry.name))
     return found
-
-
-def is_soon(is_so):
-    """Wait until something is so; tell whether it came within a minute."""
-    deadline = time.monotonic() + 60
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return is_so()

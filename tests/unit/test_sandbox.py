@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from scanmill import sandbox
 from scanmill.errors import FatalError
 from scanmill.sandbox import walls
+from waiting import is_soon
 
 LIMITS = sandbox.Limits(memory_bytes=1 << 30, cpu_seconds=1, file_bytes=1 << 20)
 
@@ -30,19 +30,7 @@ def is_alive(pid):
 
 
 def is_soon_dead(pid):
-    for _ in range(200):
-        if not is_alive(pid):
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def is_soon(is_so):
-    """Tell whether something becomes so within seconds."""
-    deadline = time.monotonic() + 30
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return is_so()
+    return is_soon(lambda: not is_alive(pid))
 
 
 def processes_with(word):

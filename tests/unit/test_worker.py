@@ -2,13 +2,13 @@ import gc
 import os
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from scanmill import sandbox
 from scanmill.sandbox.worker import Death, Worker
+from waiting import is_soon
 
 STUB = Path(__file__).parents[1] / "engines" / "answering_stub.py"
 
@@ -42,13 +42,6 @@ def is_alive(pid):
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
-
-
-def eventually(is_so):
-    deadline = time.monotonic() + 10
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return is_so()
 
 
 def test_one_process_answers_every_question(worker, file):
@@ -149,7 +142,7 @@ def test_it_ends_with_the_thread_that_started_it(file):
     thread.start()
     thread.join()
 
-    assert eventually(lambda: not is_alive(workers[1]))
+    assert is_soon(lambda: not is_alive(workers[1]))
     assert isinstance(ask(workers[0], file), Death)
 
 
