@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 import time
 from pathlib import Path
 
@@ -30,11 +29,10 @@ def decode_image(content, *, bounds):
     if b"MARKER-half" in content:
         os.write(0, b'{"pages": [')
         os.kill(os.getpid(), signal.SIGKILL)
-    if b"MARKER-once" in content:
-        witness = Path(tempfile.gettempdir()).with_name("seen")  # beside the folder of this child
-        if not witness.exists():
-            witness.touch()
-            os.kill(os.getpid(), signal.SIGABRT)
+    _, is_once, witness = content.rpartition(b"MARKER-once ")
+    if is_once and not Path(os.fsdecode(witness)).exists():
+        Path(os.fsdecode(witness)).touch()
+        os.kill(os.getpid(), signal.SIGABRT)
     if b"MARKER-slow" in content:
         spun_on_many_pages(bounds)
     return REAL(content, bounds=bounds)

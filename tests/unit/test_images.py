@@ -421,9 +421,12 @@ def test_a_file_that_kills_the_decoder_is_refused_and_its_mates_are_unharmed(
 
 
 def test_a_file_that_kills_the_decoder_only_once_is_decoded(tmp_path):
-    results = decode(tmp_path, GOOD, GOOD + b"MARKER-once", program=STUB)
+    results = decode(
+        tmp_path, GOOD, GOOD + b"MARKER-once " + bytes(tmp_path / "seen"), program=STUB
+    )
 
     assert [result.refusal for result in results] == [None, None]
+    assert (tmp_path / "seen").exists()
 
 
 def test_a_decoder_does_not_live_for_ever(tmp_path, monkeypatch):

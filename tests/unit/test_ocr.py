@@ -284,7 +284,7 @@ class Fixed:
         return [self._reading] * len(rasters)
 
 
-@pytest.mark.parametrize(("confidence", "is_asked"), [(84, True), (86, False)])
+@pytest.mark.parametrize(("confidence", "is_asked"), [(83, True), (85, False)])
 def test_another_engine_is_asked_below_its_own_floor(tmp_path, confidence, is_asked):
     first, other = Fixed("first", confidence), Fixed("other", 93)
 
