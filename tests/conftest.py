@@ -11,7 +11,8 @@ from xdist.scheduler import LoadScopeScheduling
 _AIRFLOW_HOME = tempfile.mkdtemp(prefix="scanmill-airflow-")
 atexit.register(shutil.rmtree, _AIRFLOW_HOME, ignore_errors=True)
 for _name in [name for name in os.environ if name.startswith(("SCANMILL_", "AWS_", "AIRFLOW_"))]:
-    del os.environ[_name]
+    if _name != "SCANMILL_REAL_SCANS":  # the tests' own: a folder for those that want one
+        del os.environ[_name]
 os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME  # before anything imports Airflow
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["HF_HOME"] = str(Path(_AIRFLOW_HOME) / "hf")  # before anything imports datasets

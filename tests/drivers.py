@@ -66,7 +66,7 @@ def read_batch(mill, batch_id, engine=ENGINE):
 
 def read_anew(mill, engine, batch_id):
     """Read every slice of a batch as if nobody had read the same bytes before."""
-    archive, recognizing.Archive = recognizing.Archive, lambda **_: None
+    archive, recognizing.Archive = recognizing.Archive, lambda *_: None
     try:
         for number in recognizing.list_slices(mill, batch_id):
             recognizing.recognize_slice(mill, engine, batch_id=batch_id, slice_number=number)

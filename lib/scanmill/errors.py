@@ -12,6 +12,9 @@ Anything else that is raised is a bug: it is never caught and turns the task red
 
 from scanmill.models import Reason
 
+DISK_FAILED = 74
+"""Exit status of a child that could not read or write: the disk's fault, not the file's."""
+
 
 class ScanmillError(Exception):
     """The root of every error raised on purpose."""

@@ -23,6 +23,7 @@ from scanmill.settings import Settings
 from scanmill.steps import planning, receipting
 from scanmill.steps.rebuilding import rebuild
 from scanmill.steps.reprocessing import Choice, reprocess
+from scanmill.store import Store
 
 pytestmark = pytest.mark.usefixtures("open_gates")
 
@@ -100,6 +101,28 @@ def test_bytes_that_another_batch_read_are_not_read_again(mill, engine):
         assert row["seconds"] == 0
     assert copy["d/other.png", 1]["reused_from"] is None
     assert_books_are_closed(mill)
+
+
+def test_a_part_is_read_once_for_all_the_copies_in_a_slice(mill, engine, monkeypatch):
+    for number in range(30):
+        drop(mill, f"c/{number}.png", picture(prose(number)))
+    first = planned(mill)
+    read_batch(mill, first, engine)
+    for number in range(30):
+        drop(mill, f"d/{number}.png", picture(prose(number)))
+    second = planned(mill)
+    parts = []
+    read_table = Store.read_table
+
+    def noted(store, key, **options):
+        parts.append(key)
+        return read_table(store, key, **options)
+
+    monkeypatch.setattr(Store, "read_table", noted)
+    read_batch(mill, second, engine)
+
+    assert engine.pages == 30
+    assert parts.count(layout.part(first, 0)) <= 2  # two threads may begin at once
 
 
 def test_bytes_that_land_twice_at_once_are_read_once(mill, engine):

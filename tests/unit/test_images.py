@@ -438,10 +438,10 @@ def test_a_decoder_does_not_live_for_ever(tmp_path, monkeypatch):
     for path in paths:
         (page,) = decoder.decode(path, out_dir=tmp_path).pages
         assert opened(page).size == (300, 200)
-        children.append(decoder._child().worker)
+        children.append(decoder._crew.home())
 
     assert [children.index(child) for child in children] == [0, 0, 2, 2, 4]
-    assert not children[0].home.exists()
+    assert not children[0].exists()
 
 
 def test_a_full_or_missing_disk_is_never_blamed_on_an_image(tmp_path):

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-DISK_FAILED = 74
-"""Exit status when reading a file or writing one failed: the disk's fault, not the file's."""
+from scanmill.errors import DISK_FAILED
 
 _QUESTION_BYTES = 65536
 

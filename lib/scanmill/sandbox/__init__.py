@@ -67,11 +67,10 @@ def run(
     limits: Limits,
     environment: Mapping[str, str] | None = None,
     reads: Sequence[Path] = (),
-    writes: Sequence[Path] = (),
 ) -> Outcome:
     """Run a program to its end behind walls; nothing it started is left alive.
 
-    It sees the system, Python, `reads`, `writes` and a folder of its own, where it starts.
+    It sees the system, Python, `reads` and a folder of its own, where it starts.
 
     Raises:
         RetryableError: it failed, and the disk is full.
@@ -83,7 +82,6 @@ def run(
             environment=environment or {},
             home=home,
             reads=reads,
-            writes=writes,
         )
         # Files, not pipes: a flood hits the file limit, never our memory.
         with (home / "output").open("wb") as output, (home / "errors").open("wb") as errors:
@@ -115,7 +113,6 @@ def wrapped(
     environment: Mapping[str, str],
     home: Path,
     reads: Sequence[Path] = (),
-    writes: Sequence[Path] = (),
 ) -> list[str]:
     """Return the command that runs a program behind walls, bound to its parent's life.
 
@@ -127,7 +124,7 @@ def wrapped(
         limits=limits,
         environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **environment, **own},
         reads=reads,
-        writes=[home, *writes],
+        home=home,
     )
 
 

@@ -33,7 +33,7 @@ def bubblewrap() -> str | None:
     path = shutil.which("bwrap")
     if path is None:
         return None
-    probe = [path, *_namespaces(), *_mounts((), ()), "--", "/usr/bin/env", "true"]
+    probe = [path, *_namespaces(), *_mounts(()), "--", "/usr/bin/env", "true"]
     try:
         done = subprocess.run(probe, capture_output=True, timeout=_PROBE_SECONDS, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
@@ -47,7 +47,7 @@ def command(
     limits: "Limits",
     environment: Mapping[str, str],
     reads: Sequence[Path],
-    writes: Sequence[Path],
+    home: Path,
 ) -> list[str]:
     """Return the command that runs a program behind the walls that there are."""
     prlimit, setpriv, env = _tools()
@@ -66,7 +66,8 @@ def command(
     bwrap = bubblewrap()
     if bwrap is None:
         return [*limited, setpriv, "--no-new-privs", "--pdeathsig", "KILL", *clean, *program]
-    walled = [bwrap, *_namespaces(), *_mounts(reads, writes), "--chdir", str(writes[0]), "--"]
+    walled = [bwrap, *_namespaces(), *_mounts(reads), "--bind", str(home), str(home)]
+    walled += ["--chdir", str(home), "--"]
     return [*limited, setpriv, "--pdeathsig", "KILL", *walled, *clean, *program]
 
 
@@ -81,15 +82,13 @@ def _namespaces() -> list[str]:
     return ["--unshare-all", "--die-with-parent", "--cap-drop", "ALL"]
 
 
-def _mounts(reads: Sequence[Path], writes: Sequence[Path]) -> list[str]:
+def _mounts(reads: Sequence[Path]) -> list[str]:
     """Return all that a program can see: the system, Python, and what the call is about."""
     python = {Path(sys.prefix), Path(sys.base_prefix), _PACKAGE}
     seen = [*_SYSTEM, *sorted(map(str, python)), *map(str, reads)]
     words = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 - theirs alone
     for path in dict.fromkeys(seen):
         words += ["--ro-bind-try", path, path]
-    for path in map(str, writes):
-        words += ["--bind", path, path]
     return words
 
 

@@ -66,6 +66,8 @@ class Worker:
                 start_new_session=True,
             )
         self._unread = b""
+        self.questions = 0
+        """How many it was asked."""
         self.end = weakref.finalize(self, _end, os.getpid(), self._child, self.home, stack)
 
     def greet(self) -> dict[str, Any] | Death:
@@ -76,6 +78,7 @@ class Worker:
         self, question: Mapping[str, Any], *, file: Path, cpu_seconds: int
     ) -> dict[str, Any] | Death:
         """Return the answer to a question about a file, or how the program died of it."""
+        self.questions += 1
         message = json.dumps({**question, "cpu_seconds": cpu_seconds}).encode() + b"\n"
         with file.open("rb") as opened, contextlib.suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._channel, [message], [opened.fileno()])

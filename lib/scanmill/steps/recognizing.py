@@ -123,7 +123,7 @@ def _reader(mill: Mill, engine: OcrEngine, batch_id: str, planned: Sequence[Plan
         ),
         collection=collection_of(batch_id),
         # Who asks for images to be read again wants them read.
-        archive=Archive(mill=mill, recipe=by) if is_intake else None,
+        archive=Archive(mill, by) if is_intake else None,
         earlier=earlier,
     )
 

@@ -1,9 +1,10 @@
 """Finds what was read before: the same bytes by the same recipe, or stale, by another one."""
 
-import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
@@ -15,31 +16,41 @@ from scanmill.store import AlteredError, ObjectGoneError
 
 Row = dict[str, Any]
 
+_PARTS_KEPT = 8  # a few megabytes each
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+
 class Archive:
-    """The readings of a recipe, by the sha256 of what was read."""
+    """The readings of a recipe, by the sha256 of what was read; asked by several threads."""
 
-    mill: Mill
-    recipe: str
+    def __init__(self, mill: Mill, recipe: str) -> None:
+        """Read nothing yet."""
+        self._mill = mill
+        self._recipe = recipe
+        # What landed together lands together again: many images ask for the same part.
+        self._part = functools.lru_cache(maxsize=_PARTS_KEPT)(self._read_part)
 
     def rows_of(self, sha256s: Sequence[str]) -> dict[str, list[Row]]:
         """Return the rows of one earlier reading for each of these bytes that has one."""
-        with self.mill.ledger.reading() as connection:
-            readings = recipes.readings_of(connection, sha256s, self.recipe)
+        with self._mill.ledger.reading() as connection:
+            readings = recipes.readings_of(connection, sha256s, self._recipe)
         rows = {sha256: self._rows(reading) for sha256, reading in readings.items()}
         return {sha256: found for sha256, found in rows.items() if found}
 
     def _rows(self, reading: sa.RowMapping) -> list[Row]:
         """Return the rows of a reading; none if its part is damaged: the audit tells of that."""
-        try:
-            part = self.mill.store.read_table(layout.part(reading["batch_id"], reading["slice"]))
-        except (ObjectGoneError, AlteredError):
+        part = self._part(reading["batch_id"], reading["slice"])
+        if part is None:
             return []
         rows: list[Row] = part.filter(pc.equal(part["image_id"], reading["image_id"])).to_pylist()
         is_whole = [row["page_number"] for row in rows] == list(range(1, 1 + reading["page_count"]))
         is_same = all(row["sha256"] == reading["sha256"] for row in rows)
         return rows if is_whole and is_same else []
+
+    def _read_part(self, batch_id: str, slice_number: int) -> pa.Table | None:
+        try:
+            return self._mill.store.read_table(layout.part(batch_id, slice_number))
+        except (ObjectGoneError, AlteredError):
+            return None
 
 
 def stale_pages(mill: Mill) -> dict[str, int]:
