@@ -32,7 +32,7 @@ def audit() -> int:
 
 @task
 def heal() -> int:
-    """Enter again what the bucket holds and the books lack, then audit again."""
+    """Put back what was written once, enter what the books lack, then audit again."""
     from scanmill.steps import Mill, healing
 
     return healing.heal(Mill.from_settings())

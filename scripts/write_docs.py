@@ -14,7 +14,7 @@ import click
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from scanmill import reasons, schema
+from scanmill import findings, reasons, schema
 from scanmill.cli import scanmill
 from scanmill.dataset.card import card
 from scanmill.dataset.manifests import Manifest
@@ -165,12 +165,17 @@ def _task_words(task: ast.FunctionDef) -> str:
     return words.partition("\n\n")[0].replace("\n", " ")
 
 
-# --- reasons and columns -------------------------------------------------------------------------
+# --- reasons, findings and columns ---------------------------------------------------------------
 
 
 def reasons_text() -> str:
     """Return the tables of reason codes."""
     return reasons.markdown_table()
+
+
+def findings_table() -> str:
+    """Return the table of what an audit may find."""
+    return findings.markdown_table()
 
 
 def columns_table() -> str:
@@ -211,6 +216,7 @@ _PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("README.md", "settings", settings_table),
     ("docs/dags.md", "dags", dags_text),
     ("docs/reasons.md", "reasons", reasons_text),
+    ("docs/operations.md", "findings", findings_table),
     ("docs/dataset.md", "columns", columns_table),
     ("docs/dataset.md", "bookkeeping", bookkeeping_table),
 )

@@ -255,13 +255,3 @@ class Signature:
     bands: tuple[str, ...]
     sketch: bytes | None = None
     """MinHash values, 4 bytes each; None for a text too short to be nearly another."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that is off, with what to type."""
-
-    kind: str
-    subject: str
-    detail: str
-    is_lost: bool = False

@@ -226,6 +226,11 @@ class Store:
         """Put an object that can be made again at any time; the last writer wins."""
         self._put(key, body, content_type)
 
+    def put_back(self, key: str, version: str) -> None:
+        """Make an earlier version of an object the current one."""
+        source = {"Bucket": self.bucket, "Key": key, "VersionId": version}
+        self._call("copy_object", Key=key, CopySource=source)
+
     def _put(self, key: str, body: bytes, content_type: str, **condition: str) -> None:
         kind = {"ContentType": content_type} if content_type else {}
         try:

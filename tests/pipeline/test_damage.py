@@ -27,6 +27,7 @@ from engines.scripted import picture, prose
 from scanmill import layout, report
 from scanmill.dataset import manifests
 from scanmill.errors import FatalError
+from scanmill.findings import FindingKind, hints
 from scanmill.ledger import tables as t
 from scanmill.models import Reason
 from scanmill.settings import Settings
@@ -363,6 +364,10 @@ DAMAGES = {
     "manifest: fates dropped": (without(the_fates), "no_manifest"),
     "manifest: shard dropped from it": (manifest_changed(lambda s: s[1:]), "no_dataset_row"),
     "manifest: shard doubled in it": (manifest_changed(lambda s: s + s[:1]), "dataset_row_twice"),
+    "manifest: shards in another order": (
+        manifest_changed(lambda s: s[::-1]),
+        "altered_manifest",
+    ),
     "manifest: shard added to it": (
         manifest_changed(lambda s: [*s, s[0] | {"path": "data/train/none.parquet"}]),
         "no_shard",
@@ -415,6 +420,21 @@ def test_damage_is_mended_or_told_of_once(eventful, before, tmp_path, name):
 
     kinds = [message["kind"] for message in told if message["kind"] == "books_do_not_balance"]
     assert len(kinds) == bool(left), left
+    is_in_the_ledger_alone = name.startswith("ledger")
+    assert is_in_the_ledger_alone or left == []
+
+
+def test_what_has_no_version_left_is_told_of_with_what_to_do(eventful, before, tmp_path):
+    with undone(eventful, before, tmp_path):
+        for one in list(eventful.store.list_versions(PART)):
+            delete(eventful, PART, one.version)
+        audit(eventful)
+        with pytest.raises(FatalError, match="put the object back from a copy"):
+            heal(eventful)
+
+
+def test_every_kind_of_finding_has_words_for_it():
+    assert set(hints) == set(FindingKind)
 
 
 def test_what_is_planned_and_not_read_yet_is_no_damage(eventful, before, tmp_path):

@@ -7,8 +7,9 @@ import pytest
 
 from scanmill import alerts
 from scanmill.alerts import LASTING
+from scanmill.findings import Finding, FindingKind
 from scanmill.inert import inert, inert_lines
-from scanmill.models import Finding, Reason
+from scanmill.models import Reason
 
 HOSTILE = (
     "landing/x/{{ 7*7 }}{% raw %}<img src=x onerror=alert(1)>\r\nBcc: a@b\n\x1b[31m\u202egnp.exe"
@@ -57,9 +58,7 @@ def all_messages(text):
         alerts.run_failed(
             dag_id=text, run_id=text, task_id=text, batch=text, error=text, log_address=text
         ),
-        alerts.books_do_not_balance(
-            findings=[Finding(kind="lost", subject=text, detail=text)], audit=7
-        ),
+        alerts.books_do_not_balance(findings=[Finding(FindingKind.NO_PART, text, text)], audit=7),
         alerts.task_hung(
             dag_id=text,
             about=text,
@@ -181,8 +180,8 @@ def test_a_killed_run_that_left_no_word_still_makes_a_message():
 
 
 def test_what_is_lost_is_counted_in_the_subject():
-    one = Finding(kind="part_row", subject="a", detail="gone since noon", is_lost=True)
-    two = Finding(kind="manifest", subject="b", detail="d")
+    one = Finding(FindingKind.NO_PART_ROW, "a", "gone since noon", is_lost=True)
+    two = Finding(FindingKind.NO_MANIFEST, "b", "d")
 
     message = alerts.books_do_not_balance(findings=[one, two], audit=7)
 

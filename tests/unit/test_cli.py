@@ -10,6 +10,7 @@ import pytest
 from drivers import drop, forget, read_batch, rows_of, run_pipeline
 from engines.scripted import gibberish, picture, prose
 from scanmill import alerts, cli, listing
+from scanmill.findings import FindingKind, hints
 from scanmill.ledger import outbox
 from scanmill.ledger import tables as t
 from scanmill.models import EngineName
@@ -285,6 +286,19 @@ def test_the_audit_names_what_is_off_and_ends_with_1(run, published):
     lost = [finding["subject"] for finding in report["findings"] if finding["is_lost"]]
     assert lost == ["landing/books/a/1.png", "landing/books/b/2.png"]
     assert report["lost"] == 2
+    assert {finding["remedy"] for finding in report["findings"] if finding["is_lost"]} == {
+        hints[FindingKind.NO_PAGE_ROW].remedy
+    }
+
+
+def test_the_audit_says_what_to_type(run, published):
+    forget(published, t.PAGES)
+
+    _, _, err = run("audit")
+
+    assert "LOST no_page_row" in err
+    assert "landing/books/a/1.png: page 1 was read" in err
+    assert "-> Type `./scanmill heal`" in err
 
 
 def test_heal_mends_what_the_audit_found(run, published):

@@ -162,6 +162,18 @@ def test_a_deleted_object_is_gone_and_its_versions_are_not(mill, store):
     assert store.read_version("landing/a", version) == b"first"
 
 
+@pytest.mark.parametrize("name", ["a", "é 100%+?#/b"])
+def test_an_earlier_version_is_put_back(mill, store, name):
+    first = drop(mill, name, b"first")
+    drop(mill, name, b"second")
+    store.put_back(f"landing/{name}", first)
+    over_another = store.read(f"landing/{name}")
+    delete(mill, f"landing/{name}")
+    store.put_back(f"landing/{name}", first)
+
+    assert (over_another, store.read(f"landing/{name}")) == (b"first", b"first")
+
+
 def test_a_generation_that_was_overwritten_is_not_read_as_the_old_one(new_mill):
     mill = new_mill(is_versioned=False)
     drop(mill, "a", b"first")

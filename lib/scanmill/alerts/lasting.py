@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from scanmill.alerts.words import Message, bullets, compose, counted, paragraphs, safe
-from scanmill.models import Finding
+from scanmill.findings import Finding, hints
 
 _SHOWN = 5
 
@@ -161,9 +161,11 @@ def books_do_not_balance(*, findings: Sequence[Finding], audit: int) -> Message:
         f"{finding.kind}: {safe(finding.subject)}: {safe(finding.detail)}"
         for finding in sorted(findings, key=lambda finding: not finding.is_lost)
     ]
+    remedies = [f"{kind}: {hints[kind].remedy}" for kind in dict.fromkeys(f.kind for f in findings)]
     text = paragraphs(
         f"The audit found {counted(len(findings), 'thing')} that should not be; lost: {lost}.",
         _first("Findings", shown),
+        bullets("What to do", remedies),
         "Type:\n"
         "  ./scanmill audit     all findings, and what to type for each\n"
         "  ./scanmill status    the receipt",

@@ -1,6 +1,5 @@
 """Commands that ask the books and decide: status, trace, audit, review, reprocess, wait."""
 
-import dataclasses
 import getpass
 import time
 
@@ -9,6 +8,7 @@ import click
 from scanmill.cli.opening import open_mill
 from scanmill.cli.showing import people, print_json, show_findings, show_receipt, show_story
 from scanmill.cli.watching import watch_until_settled
+from scanmill.findings import explained
 from scanmill.models import EngineName
 from scanmill.steps import (
     auditing,
@@ -51,7 +51,7 @@ def audit(*, as_json: bool) -> int:
     """Hold listing, ledger, parts, quarantine and snapshots against each other, now."""
     mill = open_mill()
     findings = auditing.audit(mill)
-    entries = [dataclasses.asdict(finding) for finding in findings]
+    entries = [explained(finding) for finding in findings]
     lost = sum(finding.is_lost for finding in findings)
     if as_json:
         print_json({"lost": lost, "findings": entries})
@@ -85,7 +85,7 @@ def rebuild() -> int:
     mill = open_mill()
     people.print(f"Entered {rebuilding.rebuild(mill)} batches.")
     findings = auditing.audit(mill)
-    show_findings([dataclasses.asdict(finding) for finding in findings])
+    show_findings([explained(finding) for finding in findings])
     return 1 if findings else 0
 
 

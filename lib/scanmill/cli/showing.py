@@ -94,15 +94,17 @@ def _law(noun: str, total: str, counts: Mapping[str, int]) -> Table:
 
 
 def show_findings(findings: Sequence[Mapping[str, Any]]) -> None:
-    """Print what an audit found, what is lost first."""
-    table = Table("finding", "about", "detail", box=None, header_style="bold")
+    """Print what an audit found, kind by kind: what it means, about what, and what to do."""
+    by_kind: dict[str, list[Mapping[str, Any]]] = {}
     for finding in findings:
-        style = "red" if finding["is_lost"] else "yellow"
-        table.add_row(
-            Text(finding["kind"], style=style), safe(finding["subject"]), safe(finding["detail"])
-        )
-    if findings:
-        people.print(table)
+        by_kind.setdefault(finding["kind"], []).append(finding)
+    for kind, found in by_kind.items():
+        is_lost = any(finding["is_lost"] for finding in found)
+        mark = Text("LOST ", style="bold red") if is_lost else Text("off  ", style="yellow")
+        people.print(mark + Text(f"{kind}: {found[0]['meaning']}"))
+        for finding in found:
+            people.print(Text("     ") + safe(finding["subject"]) + ": " + safe(finding["detail"]))
+        people.print(Text("  -> ", style="bold") + found[0]["remedy"])
 
 
 def show_story(story: Mapping[str, Any]) -> None:

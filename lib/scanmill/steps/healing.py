@@ -8,14 +8,15 @@ import sqlalchemy as sa
 from scanmill import layout
 from scanmill.dataset import card, manifests
 from scanmill.errors import FatalError
+from scanmill.findings import hints, recalled
 from scanmill.inert import inert
 from scanmill.ledger import receipts
 from scanmill.ledger import tables as t
-from scanmill.models import Finding
 from scanmill.steps import Mill, looking, planning, ringing
 from scanmill.steps.auditing import audit
 from scanmill.steps.building import catch_up, write_card
 from scanmill.steps.rebuilding import rebuild
+from scanmill.steps.restoring import put_back
 from scanmill.steps.telling import settle
 from scanmill.store import AlteredError, ObjectGoneError
 
@@ -30,7 +31,8 @@ def heal(mill: Mill) -> int:
     """
     with mill.ledger.reading() as connection:
         latest = receipts.latest_audit(connection)
-    before = [Finding(**finding) for finding in latest["findings"]] if latest else audit(mill)
+    before = [recalled(entry) for entry in latest["findings"]] if latest else audit(mill)
+    put_back(mill, before)
     is_mended = _mend(mill, _finish_publishing)
     _plan_what_nobody_planned(mill)
     if is_mended and not before:
@@ -41,7 +43,8 @@ def heal(mill: Mill) -> int:
     if left:
         raise FatalError(
             f"The books do not balance: {len(left)} findings, first [{left[0].kind}] on "
-            f"[{inert(left[0].subject)}]. All of them: ./scanmill audit"
+            f"[{inert(left[0].subject)}]. {hints[left[0].kind].remedy} "
+            "All of them: ./scanmill audit"
         )
     return len(before)
 

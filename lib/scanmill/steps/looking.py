@@ -8,9 +8,10 @@ import sqlalchemy as sa
 
 from scanmill import alerts
 from scanmill.errors import ScanmillError
+from scanmill.findings import recalled
 from scanmill.ledger import outbox, receipts
 from scanmill.ledger import tables as t
-from scanmill.models import Finding, ImageFate
+from scanmill.models import ImageFate
 from scanmill.steps import Mill
 from scanmill.steps.delivering import channel_names
 from scanmill.steps.planning import list_unseen
@@ -101,7 +102,7 @@ def findings(mill: Mill, *, patience: float = 0) -> Seen:
             earlier = receipts.audit(connection, int(outbox.event(alert["key"]).split(":")[1]))
             if audit and earlier and _named(audit) <= _named(earlier):
                 number = earlier["number"]
-    found = [Finding(**finding) for finding in audit["findings"]] if audit else []
+    found = [recalled(entry) for entry in audit["findings"]] if audit else []
     messages = [alerts.books_do_not_balance(findings=found, audit=number)] if found else ()
     return Seen(scope=kind, kind=kind, messages=messages, patience=patience, is_one=True)
 

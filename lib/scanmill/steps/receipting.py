@@ -1,6 +1,7 @@
 """Adds everything up: the receipt, and what is still pending."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -9,6 +10,7 @@ from scanmill import layout
 from scanmill.alerts import LASTING
 from scanmill.dataset.splits import SPLITS
 from scanmill.errors import FatalError
+from scanmill.findings import explained, recalled
 from scanmill.ledger import outbox, receipts
 from scanmill.models import BatchState, ImageFate, PageFate
 from scanmill.steps import Mill
@@ -59,7 +61,7 @@ def receipt(mill: Mill) -> dict[str, Any]:
         },
         "held": [b["batch_id"] for b in batches if b["state"] == BatchState.HELD],
         "imbalances": receipts.imbalances(images, pages),
-        "findings": latest["findings"] if latest else [],
+        "findings": _findings(latest),
         "alerts": alerts,
         "stale": _stale(mill),
     }
@@ -71,6 +73,10 @@ def _stale(mill: Mill) -> dict[str, Any]:
         return {"pages": sum(stale_pages(mill).values()), "detail": ""}
     except FatalError as error:
         return {"pages": None, "detail": str(error)}
+
+
+def _findings(audit: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    return [explained(recalled(entry)) for entry in audit["findings"]] if audit else []
 
 
 def _alerts(connection: Connection) -> dict[str, Any]:

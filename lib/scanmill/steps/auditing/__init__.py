@@ -12,8 +12,8 @@ import time
 
 import sqlalchemy as sa
 
+from scanmill.findings import Finding
 from scanmill.ledger import tables as t
-from scanmill.models import Finding
 from scanmill.steps import Mill
 from scanmill.steps.auditing.batches import check_batches, check_landing, check_parts
 from scanmill.steps.auditing.books import check_balance, check_ledger, read_books

@@ -8,8 +8,9 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from scanmill import layout, schema
+from scanmill.findings import Finding, FindingKind
 from scanmill.ledger import tables as t
-from scanmill.models import BatchState, Finding, ImageFate
+from scanmill.models import BatchState, ImageFate
 from scanmill.steps import Mill
 from scanmill.steps.auditing.books import Books, Row
 from scanmill.store import AlteredError, ObjectGoneError
@@ -43,10 +44,10 @@ def check_landing(mill: Mill, books: Books) -> Iterator[Finding]:
             continue
         if is_known and listed.is_latest and listed.key in superseded:
             detail = "it was superseded unread and is current again: upload it again"
-            yield Finding(kind="never_read", subject=listed.key, detail=detail, is_lost=True)
+            yield Finding(FindingKind.NEVER_READ, listed.key, detail, is_lost=True)
         if not is_known and listed.modified_at < oldest:
             detail = f"version [{listed.version}] landed at {listed.modified_at:%F %T} UTC"
-            yield Finding(kind="never_planned", subject=listed.key, detail=detail, is_lost=True)
+            yield Finding(FindingKind.NEVER_PLANNED, listed.key, detail, is_lost=True)
 
 
 def check_batches(mill: Mill, books: Books) -> Iterator[Finding]:
@@ -67,20 +68,26 @@ def _plans(mill: Mill, books: Books, kept: set[str]) -> Iterator[Finding]:
             plan = mill.store.read_table(address, names=schema.PLAN.names)
         except (ObjectGoneError, AlteredError):
             detail = "the plan of a batch in the ledger cannot be read"
-            yield Finding(kind="no_plan", subject=address, detail=detail, is_lost=True)
+            yield Finding(FindingKind.NO_PLAN, address, detail, is_lost=True, address=address)
             continue
         if batch_id in known:
             yield from _planned(books, batch_id, plan)
         elif not _is_fresh(plan) and _state_by_now(mill, batch_id) is None:
             detail = f"the ledger does not know this plan of {len(plan)} images"
-            yield Finding(kind="no_batch_row", subject=batch_id, detail=detail, is_lost=True)
+            yield Finding(FindingKind.NO_BATCH_ROW, batch_id, detail, is_lost=True)
 
 
 def _planned(books: Books, batch_id: str, plan: pa.Table) -> Iterator[Finding]:
     for row in plan.select(["image_id", "key"]).to_pylist():
         if row["image_id"] not in books.images:
             detail = f"planned in [{batch_id}] as image [{row['image_id']}]"
-            yield Finding(kind="no_ledger_row", subject=row["key"], detail=detail, is_lost=True)
+            yield Finding(
+                FindingKind.NO_LEDGER_ROW,
+                row["key"],
+                detail,
+                is_lost=True,
+                address=layout.plan(batch_id),
+            )
 
 
 def _state_by_now(mill: Mill, batch_id: str) -> str | None:
@@ -109,7 +116,7 @@ def _decisions(mill: Mill, books: Books) -> Iterator[Finding]:
         is_decided = mill.store.exists(address)
         if is_decided and _state_by_now(mill, batch["batch_id"]) == BatchState.HELD:
             detail = f"[{address}] was decided and not entered"
-            yield Finding(kind="no_decision", subject=batch["batch_id"], detail=detail)
+            yield Finding(FindingKind.NO_DECISION, batch["batch_id"], detail)
 
 
 def _judgements(books: Books, kept: set[str]) -> Iterator[Finding]:
@@ -119,7 +126,7 @@ def _judgements(books: Books, kept: set[str]) -> Iterator[Finding]:
     for address in wanted:
         if address not in kept:
             detail = "the ledger knows what it said; the object is gone"
-            yield Finding(kind="no_judgement", subject=address, detail=detail)
+            yield Finding(FindingKind.NO_JUDGEMENT, address, detail, address=address)
 
 
 def check_parts(mill: Mill, books: Books) -> Iterator[Finding]:
@@ -132,30 +139,30 @@ def check_parts(mill: Mill, books: Books) -> Iterator[Finding]:
             part = mill.store.read_table(address, names=schema.PAGES.names)
         except (ObjectGoneError, AlteredError):
             detail = "the ledger says that this slice was read"
-            yield Finding(kind="no_part", subject=address, detail=detail, is_lost=True)
+            yield Finding(FindingKind.NO_PART, address, detail, is_lost=True, address=address)
             continue
         if len(part) != books.parts[batch_id, slice_number]:
             detail = f"it has {len(part)} rows; {books.parts[batch_id, slice_number]} were entered"
-            yield Finding(kind="altered_part", subject=address, detail=detail)
+            yield Finding(FindingKind.ALTERED_PART, address, detail, address=address)
         columns = ["page_id", "image_id", "page_number", "source_key", "image_fate", "sha256"]
         for row in part.select(columns).to_pylist():
-            yield from _same_image(books, row, batch_id)
+            yield from _same_image(books, row, batch_id, address)
             shown_images.add(row["image_id"])
             if row["page_number"]:
                 # Other readings of a page are history; the one that counts has to be there.
                 proven[row["page_id"]] += _counts(books, row, batch_id, slice_number)
-                yield from _known_page(books, row, batch_id)
+                yield from _known_page(books, row, batch_id, address)
     yield from _unproven(books, proven, shown_images)
 
 
-def _same_image(books: Books, row: Row, batch_id: str) -> Iterator[Finding]:
+def _same_image(books: Books, row: Row, batch_id: str, address: str) -> Iterator[Finding]:
     """Hold the first reading of an image against what the ledger says of it."""
     image = books.images.get(row["image_id"])
     if image is None or image["batch_id"] != batch_id:
         return
     if image["fate"] not in _BECOMES[row["image_fate"]] or image["sha256"] != row["sha256"]:
         detail = f"read as [{row['image_fate']}], now [{image['fate']}]; or its sha256 is another"
-        yield Finding(kind="altered_image_row", subject=row["source_key"], detail=detail)
+        yield Finding(FindingKind.ALTERED_IMAGE_ROW, row["source_key"], detail, address=address)
 
 
 def _counts(books: Books, row: Row, batch_id: str, slice_number: int) -> bool:
@@ -163,13 +170,14 @@ def _counts(books: Books, row: Row, batch_id: str, slice_number: int) -> bool:
     return page is not None and (page["batch_id"], page["slice"]) == (batch_id, slice_number)
 
 
-def _known_page(books: Books, row: Row, batch_id: str) -> Iterator[Finding]:
+def _known_page(books: Books, row: Row, batch_id: str, address: str) -> Iterator[Finding]:
     image = books.images.get(row["image_id"])
     if image and image["batch_id"] != batch_id and image["fate"] != ImageFate.DECODED:
         return  # read again when it had left already
     if row["page_id"] not in books.pages:
         detail = f"page {row['page_number']} was read and is not in the ledger"
-        yield Finding(kind="no_page_row", subject=row["source_key"], detail=detail, is_lost=True)
+        subject = row["source_key"]
+        yield Finding(FindingKind.NO_PAGE_ROW, subject, detail, is_lost=True, address=address)
 
 
 def _unproven(books: Books, proven: Counter[str], shown_images: set[str]) -> Iterator[Finding]:
@@ -178,10 +186,13 @@ def _unproven(books: Books, proven: Counter[str], shown_images: set[str]) -> Ite
             image = books.images[page["image_id"]]
             count = proven[page_id]
             detail = f"page {page['page_number']} [{page_id}] stands in {count} part rows"
-            kind = "page_twice" if count else "no_part_row"
-            yield Finding(kind=kind, subject=image["key"], detail=detail, is_lost=not count)
+            kind = FindingKind.PAGE_TWICE if count else FindingKind.NO_PART_ROW
+            address = layout.part(page["batch_id"], page["slice"])
+            yield Finding(kind, image["key"], detail, is_lost=not count, address=address)
     for image_id, image in books.images.items():
         was_read = image["slice"] is not None and image["fate"] != ImageFate.PENDING
         if was_read and not image["page_count"] and image_id not in shown_images:
             detail = f"[{image['fate']}], but no part row says so"
-            yield Finding(kind="no_part_row", subject=image["key"], detail=detail, is_lost=True)
+            address = layout.part(image["batch_id"], image["slice"])
+            kind = FindingKind.NO_PART_ROW
+            yield Finding(kind, image["key"], detail, is_lost=True, address=address)

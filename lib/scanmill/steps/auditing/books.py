@@ -7,8 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from scanmill.findings import Finding, FindingKind
 from scanmill.ledger import tables as t
-from scanmill.models import FINISHED, BatchState, Finding, ImageFate, PageFate
+from scanmill.models import FINISHED, BatchState, ImageFate, PageFate
 from scanmill.steps import Mill
 
 Row = dict[str, Any]
@@ -83,11 +84,11 @@ def check_balance(_mill: Mill, books: Books) -> Iterator[Finding]:
     ):
         if strange := sorted({row["fate"] for row in rows.values()} - set(law)):
             detail = f"{noun} have the fates {strange}, which are in no law"
-            yield Finding(kind="imbalance", subject="ledger", detail=detail)
+            yield Finding(FindingKind.IMBALANCE, "ledger", detail)
     found = sum(image["page_count"] for image in books.images.values())
     if found != len(books.pages):
         detail = f"found is {found}, but the fates add up to {len(books.pages)}"
-        yield Finding(kind="imbalance", subject="ledger", detail=detail)
+        yield Finding(FindingKind.IMBALANCE, "ledger", detail)
 
 
 def check_ledger(_mill: Mill, books: Books) -> Iterator[Finding]:
@@ -98,15 +99,15 @@ def check_ledger(_mill: Mill, books: Books) -> Iterator[Finding]:
         found = books.attempts.get((batch_id, number), 0)
         if found != count:
             detail = f"slice {number} has {count} rows, {found} of them on record"
-            yield Finding(kind="no_attempt_row", subject=batch_id, detail=detail)
+            yield Finding(FindingKind.NO_ATTEMPT_ROW, batch_id, detail)
     for page in books.pages.values():
         key = books.key_of(page)
         if page["fate"] == PageFate.PUBLISHED and page["page_id"] not in books.signed:
             detail = f"page [{page['page_id']}] cannot be found as an original"
-            yield Finding(kind="no_signature", subject=key, detail=detail)
+            yield Finding(FindingKind.NO_SIGNATURE, key, detail)
         if page["fate"] == PageFate.DUPLICATE and not books.is_published(page["other_page_id"]):
             detail = f"left out for page [{page['other_page_id']}], which is not published"
-            yield Finding(kind="no_original", subject=key, detail=detail, is_lost=True)
+            yield Finding(FindingKind.NO_ORIGINAL, key, detail, is_lost=True)
 
 
 def _forgotten(books: Books) -> Iterator[Finding]:
@@ -115,12 +116,12 @@ def _forgotten(books: Books) -> Iterator[Finding]:
     for image in books.images.values():
         if image["fate"] == ImageFate.PENDING and image["batch_id"] in finished:
             detail = f"pending, but batch [{image['batch_id']}] is finished"
-            yield Finding(kind="forgotten", subject=image["key"], detail=detail, is_lost=True)
+            yield Finding(FindingKind.FORGOTTEN, image["key"], detail, is_lost=True)
     for page in books.pages.values():
         if page["fate"] in {PageFate.PENDING, PageFate.HELD} and page["batch_id"] in finished:
             detail = f"page {page['page_number']} is {page['fate']}, but its batch is finished"
             subject = books.key_of(page)
-            yield Finding(kind="forgotten", subject=subject, detail=detail, is_lost=True)
+            yield Finding(FindingKind.FORGOTTEN, subject, detail, is_lost=True)
 
 
 def _decided(books: Books) -> Iterator[Finding]:
@@ -132,7 +133,7 @@ def _decided(books: Books) -> Iterator[Finding]:
         if state in _JUDGED and batch_id not in judged:
             detail = f"it is {state}, but no verdict says why"
             is_held = state == BatchState.HELD
-            yield Finding(kind="no_verdict_row", subject=batch_id, detail=detail, is_lost=is_held)
+            yield Finding(FindingKind.NO_VERDICT_ROW, batch_id, detail, is_lost=is_held)
         if state in _DECIDED and batch_id not in decided:
             detail = f"it is {state}, but nobody decided so"
-            yield Finding(kind="no_decision", subject=batch_id, detail=detail)
+            yield Finding(FindingKind.NO_DECISION, batch_id, detail)

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scanmill import layout
-from scanmill.models import Finding, ImageFate, PageFate
+from scanmill.findings import Finding, FindingKind
+from scanmill.models import ImageFate, PageFate
 from scanmill.steps import Mill
 from scanmill.steps.auditing.books import Books, Row
 from scanmill.store import AlteredError, ObjectDeniedError, ObjectGoneError
@@ -25,18 +26,16 @@ def check_quarantine(mill: Mill, books: Books) -> Iterator[Finding]:
         folder = layout.quarantine(image["collection"], reason, image["image_id"])
         wanted = ["attempts/"] + (["original"] if image["sha256"] else [])
         for name in wanted:
-            if folder + name not in kept:
-                detail = f"quarantined as [{reason}], but [{folder}{name}] is gone"
-                yield Finding(
-                    kind="no_quarantine_object",
-                    subject=image["key"],
-                    detail=detail,
-                    is_lost=name == "original",
-                )
-            elif name == "original" and _is_altered(mill, image, folder + name, etags):
-                detail = f"[{folder}{name}] has other bytes than were quarantined"
-                subject = image["key"]
-                yield Finding(kind="altered_original", subject=subject, detail=detail, is_lost=True)
+            address, is_original = folder + name, name == "original"
+            if address not in kept:
+                kind = FindingKind.NO_QUARANTINE_OBJECT
+                detail = f"quarantined as [{reason}], but [{address}] is gone"
+            elif is_original and _is_altered(mill, image, address, etags):
+                kind = FindingKind.ALTERED_ORIGINAL
+                detail = f"[{address}] has other bytes than were quarantined"
+            else:
+                continue
+            yield Finding(kind, image["key"], detail, is_lost=is_original, address=address)
 
 
 def _is_altered(mill: Mill, image: Row, address: str, etags: Mapping[str, str]) -> bool:
@@ -77,7 +76,7 @@ def check_snapshots(mill: Mill, books: Books) -> Iterator[Finding]:
         yield from _snapshot(mill, snapshot, published.pop(snapshot["collection"], set()))
     for collection, page_ids in published.items():
         detail = f"{len(page_ids)} pages are published, but there is no snapshot"
-        yield Finding(kind="no_snapshot", subject=collection, detail=detail, is_lost=True)
+        yield Finding(FindingKind.NO_SNAPSHOT, collection, detail, is_lost=True)
 
 
 def _history(mill: Mill, books: Books) -> Iterator[Finding]:
@@ -94,7 +93,8 @@ def _history(mill: Mill, books: Books) -> Iterator[Finding]:
             for name in (snapshot["manifest"], fates):
                 if folder + name not in kept:
                     detail = f"snapshot {snapshot['version']} was made of it"
-                    yield Finding(kind="no_manifest", subject=folder + name, detail=detail)
+                    address = folder + name
+                    yield Finding(FindingKind.NO_MANIFEST, address, detail, address=address)
 
 
 def _unknown_snapshots(books: Books) -> Iterator[Finding]:
@@ -112,7 +112,7 @@ def _unknown_snapshots(books: Books) -> Iterator[Finding]:
         missing = sorted(set(range(1, newest + 1)) - known[collection])
         if missing:
             detail = f"the ledger does not know snapshots {missing}"
-            yield Finding(kind="no_snapshot_row", subject=collection, detail=detail)
+            yield Finding(FindingKind.NO_SNAPSHOT_ROW, collection, detail)
 
 
 def _without_digest(name: str) -> str:
@@ -121,44 +121,60 @@ def _without_digest(name: str) -> str:
 
 def _snapshot(mill: Mill, snapshot: Row, published: set[str]) -> Iterator[Finding]:
     folder = layout.dataset(snapshot["collection"])
+    address = folder + snapshot["manifest"]
     try:
-        manifest = mill.store.read_json(folder + snapshot["manifest"], names=_MANIFEST)
+        manifest = mill.store.read_json(address, names=_MANIFEST)
         pointer = mill.store.read(folder + layout.LATEST).decode(errors="replace")
         current = mill.store.read_json(folder + pointer, names=_MANIFEST)
     except (ObjectGoneError, AlteredError) as error:
-        yield Finding(kind="no_snapshot", subject=folder, detail=str(error), is_lost=True)
+        yield Finding(FindingKind.NO_SNAPSHOT, folder, str(error), is_lost=True, address=address)
         return
     if current["version"] < manifest["version"]:
         detail = f"LATEST names {current['version']}, {manifest['version']} was published"
-        yield Finding(kind="stale_pointer", subject=folder, detail=detail, is_lost=True)
+        yield Finding(FindingKind.STALE_POINTER, folder, detail, is_lost=True)
+    if not _is_named_after(address, mill.store.read(address)):
+        detail = "the list of its shards was changed"
+        yield Finding(FindingKind.ALTERED_MANIFEST, address, detail, address=address)
     rows: Counter[str] = Counter()
     for shard in manifest["shards"]:
-        try:
-            content = mill.store.read(folder + shard["path"])
-        except ObjectGoneError:
-            detail = f"{shard['rows']} rows are gone"
-            yield Finding(
-                kind="no_shard", subject=folder + shard["path"], detail=detail, is_lost=True
-            )
-            continue
-        if hashlib.sha256(content).hexdigest() != shard["sha256"]:
-            detail = f"its {shard['rows']} rows are not those of the manifest"
-            subject = folder + shard["path"]
-            yield Finding(kind="altered_shard", subject=subject, detail=detail, is_lost=True)
-            continue
-        page_ids = pq.read_table(pa.BufferReader(content), columns=["page_id"])["page_id"]
-        rows.update(page_ids.to_pylist())
-    yield from _rows(folder, rows, published)
+        found = _shard(mill, folder + shard["path"], shard)
+        if isinstance(found, Finding):
+            yield found
+        else:
+            rows.update(found)
+    for kind, detail in _differences(rows, published):
+        is_lost = kind == FindingKind.NO_DATASET_ROW
+        yield Finding(kind, folder, detail, is_lost=is_lost, address=address)
 
 
-def _rows(folder: str, rows: Counter[str], published: set[str]) -> Iterator[Finding]:
+def _is_named_after(address: str, content: bytes) -> bool:
+    """Tell whether an object has the bytes whose hash ends its name."""
+    name = address.rpartition("/")[2].partition(".")[0]
+    return hashlib.sha256(content).hexdigest().startswith(name.rpartition("-")[2])
+
+
+def _shard(mill: Mill, address: str, shard: Mapping[str, Any]) -> list[str] | Finding:
+    """Return the pages of a shard, or what is wrong with it."""
+    try:
+        content = mill.store.read(address)
+    except ObjectGoneError:
+        kind, detail = FindingKind.NO_SHARD, f"{shard['rows']} rows are gone"
+    else:
+        if hashlib.sha256(content).hexdigest() == shard["sha256"]:
+            pages = pq.read_table(pa.BufferReader(content), columns=["page_id"])["page_id"]
+            return list(pages.to_pylist())
+        kind = FindingKind.ALTERED_SHARD
+        detail = f"its {shard['rows']} rows are not those of the manifest"
+    return Finding(kind, address, detail, is_lost=True, address=address)
+
+
+def _differences(rows: Counter[str], published: set[str]) -> Iterator[tuple[FindingKind, str]]:
+    """Yield where the rows of a dataset are not the pages that the ledger calls published."""
     for page_id in sorted(published - set(rows)):
-        detail = f"page [{page_id}] is published, but in no shard"
-        yield Finding(kind="no_dataset_row", subject=folder, detail=detail, is_lost=True)
+        yield FindingKind.NO_DATASET_ROW, f"page [{page_id}] is published, but in no shard"
     for page_id in sorted(set(rows) - published):
         detail = f"page [{page_id}] is in a shard, but not published in the ledger"
-        yield Finding(kind="unknown_dataset_row", subject=folder, detail=detail)
+        yield FindingKind.UNKNOWN_DATASET_ROW, detail
     for page_id, count in sorted(rows.items()):
         if count > 1:
-            detail = f"page [{page_id}] stands in {count} rows"
-            yield Finding(kind="dataset_row_twice", subject=folder, detail=detail)
+            yield FindingKind.DATASET_ROW_TWICE, f"page [{page_id}] stands in {count} rows"
