@@ -164,7 +164,7 @@ hints: Mapping[FindingKind, Hint] = types.MappingProxyType(
 
 def recalled(entry: Mapping[str, Any]) -> Finding:
     """Return a finding as an audit entered it in the ledger."""
-    return Finding(**entry | {"kind": FindingKind(entry["kind"])})
+    return Finding(**{**entry, "kind": FindingKind(entry["kind"])})
 
 
 def explained(finding: Finding) -> dict[str, Any]:

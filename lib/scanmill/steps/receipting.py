@@ -1,9 +1,9 @@
 """Adds everything up: the receipt, and what is still pending."""
 
 import datetime as dt
-from collections.abc import Mapping
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from scanmill import layout
@@ -75,7 +75,7 @@ def _stale(mill: Mill) -> dict[str, Any]:
         return {"pages": None, "detail": str(error)}
 
 
-def _findings(audit: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def _findings(audit: sa.RowMapping | None) -> list[dict[str, Any]]:
     return [explained(recalled(entry)) for entry in audit["findings"]] if audit else []
 
 
