@@ -1,9 +1,11 @@
 """The ways to read pages that are compared; each is run in a process of its own, and measured.
 
-    python benchmarks/readers.py NAME < PATHS > RESULT
+    python benchmarks/readers.py NAME [TIMES] < PATHS > RESULT
 
 reads paths, one a line, and writes one JSON object: `fixed_cpu_s` to start and read a first page,
-`cpu_s` and `wall_s` for all pages after that, and the `texts`.
+`cpu_s` and `wall_s` for all pages after that, and the `texts`. With TIMES all pages are then read
+so many times more, in one go: `more_cpu_s`. `peak_mb` is the most memory that the process and its
+largest child have had.
 """
 
 import concurrent.futures
@@ -11,6 +13,7 @@ import contextlib
 import itertools
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -248,21 +251,35 @@ def cpu_seconds():
     return total
 
 
-def measure(name, paths):
+def measure(name, paths, times=0):
     """Start a reader, have it read one page, then all; return what that took, and the texts."""
     with tempfile.TemporaryDirectory() as folder:
         read = READERS[name](Path(folder))
         prepare = getattr(read, "prepare", lambda paths: paths)
-        list(read(prepare(paths[:1])))
-        ready = prepare(paths)
-        fixed, began = cpu_seconds(), time.monotonic()
-        texts = list(read(ready))
+
+        def cost_of(paths):
+            ready = prepare(paths)
+            before, began = cpu_seconds(), time.monotonic()
+            texts = list(read(ready))
+            return cpu_seconds() - before, time.monotonic() - began, texts
+
+        cost_of(paths[:1])
+        fixed = cpu_seconds()
+        cpu, wall, texts = cost_of(paths)
         return {
             "fixed_cpu_s": fixed,
-            "cpu_s": cpu_seconds() - fixed,
-            "wall_s": time.monotonic() - began,
+            "cpu_s": cpu,
+            "wall_s": wall,
+            "more_cpu_s": cost_of(paths * times)[0] if times else None,
+            "peak_mb": peak_mb(),
             "texts": [text or "" for text in texts],
         }
+
+
+def peak_mb():
+    """Return the most memory of this process, and of the largest of its children that ended."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1024
 
 
 def _behind_limits_alone():
@@ -296,5 +313,6 @@ if __name__ == "__main__":
     # Whatever a library prints goes elsewhere: stdout is for the result.
     result = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    json.dump(measure(sys.argv[1], [Path(line) for line in sys.stdin.read().splitlines()]), result)
+    everything = [Path(line) for line in sys.stdin.read().splitlines()]
+    json.dump(measure(sys.argv[1], everything, *map(int, sys.argv[2:])), result)
     result.close()

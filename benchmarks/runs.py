@@ -42,13 +42,13 @@ def a_store():
         yield
 
 
-def run(name, paths):
+def run(name, paths, times=0):
     """Return what a reader took, or the last line it said when it cannot run here."""
     python = _PEER_PYTHON if name in PEERS else sys.executable
     if not Path(python).exists():
         return "not installed: see benchmarks/README.md"
     done = subprocess.run(  # noqa: S603 - our own program
-        [str(python), str(HERE / "readers.py"), name],
+        [str(python), str(HERE / "readers.py"), name, str(times)],
         input="".join(f"{path}\n" for path in paths),
         capture_output=True,
         text=True,
@@ -68,4 +68,4 @@ def print_table(title, rows):
         table.add_row(
             *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values())
         )
-    Console(width=120).print(table)
+    Console(width=150).print(table)
