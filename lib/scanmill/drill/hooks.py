@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from scanmill import layout, ocr
+from scanmill.dataset.splits import SPLITS
 from scanmill.ocr.tesseract import TesseractEngine
 from scanmill.settings import Settings
 
@@ -32,6 +33,7 @@ PROGRAM = "reader"
 MODELS = "models"
 _ORDERS, _WRITES, _EVIDENCE = "orders", "writes", "evidence"
 _NUMBER = re.compile(r"[0-9a-f]{16,}|\d+")
+_SPLIT = re.compile(rf"/({'|'.join(SPLITS)})/")  # into which a document falls is chance
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,8 @@ class _Process:
         self._obey(at_write="")
         # Data Docs are a score of files, which are made and replaced together: one stands for all.
         if model.name == "PutObject" and ("/docs/" not in key or key.endswith("docs/index.html")):
-            name = _NUMBER.sub("N", key.replace(self._collection, "C"))
+            name = _SPLIT.sub("/SPLIT/", key.replace(self._collection, "C"))
+            name = _NUMBER.sub("N", name)
             self._before_write(f"put {name}")
 
     def at_begin(self, connection: Connection) -> None:
