@@ -159,9 +159,14 @@ class RunningStack:
 
     @contextmanager
     def without(self, key: str) -> Iterator[None]:
-        """Take an object of ours away until the block ends, as nobody may."""
+        """Take an object of ours away, its versions included, until the block ends, as nobody may.
+
+        Healing would put it back from a version that is left.
+        """
         body = self.read(key)
-        self.s3.delete_object(Bucket=self.bucket, Key=key)
+        versions = self.s3.list_object_versions(Bucket=self.bucket, Prefix=key)["Versions"]
+        for one in versions:
+            self.s3.delete_object(Bucket=self.bucket, Key=key, VersionId=one["VersionId"])
         try:
             yield
         finally:
