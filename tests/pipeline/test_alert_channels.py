@@ -1,18 +1,25 @@
 """Alerts go by mail and webhook, each on its own, and the watchdog keeps them going."""
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime as dt
 import email
 import http.server
+import ipaddress
 import json
 import socket
+import ssl
 import threading
 import time
 
 import pytest
 import sqlalchemy as sa
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from drivers import drop, rows_of, s3
 from engines.faulty_s3 import answering
@@ -22,6 +29,7 @@ from scanmill.ledger import tables as t
 from scanmill.steps import delivering, planning
 from scanmill.steps.auditing import audit
 from scanmill.steps.delivering import deliver
+from scanmill.steps.examining import examine
 from scanmill.steps.healing import heal
 from scanmill.steps.receipting import is_balanced, receipt
 from scanmill.steps.watching import Watchdog, watch
@@ -46,11 +54,21 @@ class PostOffice:
 
 @pytest.fixture
 def post_office():
+    with an_office() as office:
+        yield office
+
+
+@contextlib.contextmanager
+def an_office(*, wrapped_in=None, **how):
+    """A post office on a port of its own; `wrapped_in` TLS from the first byte on."""
     office = PostOffice()
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(
         loop.create_server(
-            lambda: SMTP(office, hostname="localhost", loop=loop), host="127.0.0.1", port=0
+            lambda: SMTP(office, hostname="localhost", loop=loop, **how),
+            host="127.0.0.1",
+            port=0,
+            ssl=wrapped_in,
         )
     )
     office.port = server.sockets[0].getsockname()[1]
@@ -104,6 +122,48 @@ def smtp_at(port):
     return {"AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(connection)}
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate that vouches for 127.0.0.1, signed by itself, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "post office")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=2))
+        .not_valid_after(now + dt.timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("certificate") / "both.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(secret + signed.public_bytes(Encoding.PEM))
+    return path
+
+
+@pytest.fixture(params=["TLS", "STARTTLS"])
+def private_office(request, certificate):
+    """A post office that is spoken to in private, after a login; and Airflow's connection to it."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    how = {"tls_context": tls, "require_starttls": True, "auth_required": True}
+    extra = {"disable_ssl": True}
+    if request.param == "TLS":
+        how = {"wrapped_in": tls, "auth_require_tls": False}
+        extra = {}
+    with an_office(**how, authenticator=knows_the_clerk) as office:
+        connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": office.port}
+        connection |= {"login": "clerk", "password": "stamp", "extra": extra}
+        yield office, connection
+
+
+def knows_the_clerk(_server, _session, _envelope, _mechanism, given):
+    is_known = (given.login, given.password) == (b"clerk", b"stamp")
+    return AuthResult(success=is_known, handled=False)
+
+
 def webhook_at(port):
     return {"alert_webhook": f"http://127.0.0.1:{port}/alerts"}
 
@@ -134,6 +194,46 @@ def outbox_row(mill):
 
 def told(mill):
     return [row["key"].split(":")[0] for row in rows_of(mill, t.OUTBOX)]
+
+
+# --- a mail server that is spoken to in private ---------------------------------------------------
+
+
+def mail_of(mill):
+    return next(result for result in examine(mill) if result.name == "mail")
+
+
+def test_a_mail_goes_in_private_after_a_login(new_mill, private_office, certificate, monkeypatch):
+    office, connection = private_office
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    mill = new_mill(AIRFLOW_CONN_SMTP_DEFAULT=json.dumps(connection))
+    post(mill)
+
+    assert deliver(mill) == 1
+    assert office.subjects == ["A word"]
+    assert mail_of(mill).is_well
+
+
+def test_no_mail_goes_to_a_server_that_nobody_vouches_for(new_mill, private_office):
+    office, connection = private_office
+    mill = new_mill(AIRFLOW_CONN_SMTP_DEFAULT=json.dumps(connection))
+    post(mill)
+
+    assert deliver(mill) == 0
+    assert office.subjects == []
+    assert "certificate verify failed" in outbox_row(mill)["error"]
+    assert "certificate verify failed" in mail_of(mill).detail
+
+
+def test_a_wrong_login_is_told_of_by_doctor(new_mill, private_office, certificate, monkeypatch):
+    _, connection = private_office
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    wrong = json.dumps(connection | {"password": "forged"})
+    found = mail_of(new_mill(AIRFLOW_CONN_SMTP_DEFAULT=wrong))
+
+    assert not found.is_well
+    assert "535" in found.detail
+    assert "login" in found.remedy
 
 
 # --- mail and webhook ----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Delivers the outbox by e-mail and webhook, again and again until everything has arrived."""
 
+import contextlib
 import email.message
 import email.utils
 import hashlib
@@ -7,8 +8,9 @@ import http.client
 import json
 import logging
 import smtplib
+import ssl
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -97,9 +99,6 @@ def _channels(settings: Settings) -> dict[str, Callable[[Settings, sa.RowMapping
 
 
 def _send_mail(settings: Settings, message: sa.RowMapping) -> None:
-    connection = smtp_connection(settings)
-    extra = connection.get("extra") or {}
-    extra = json.loads(extra) if isinstance(extra, str) else extra
     mail = email.message.EmailMessage()
     mail["Subject"] = message["subject"]
     mail["From"] = settings.alert_from
@@ -108,19 +107,39 @@ def _send_mail(settings: Settings, message: sa.RowMapping) -> None:
     # The same message that is sent twice has one id, by which mail programs show it once.
     mail["Message-ID"] = f"<{hashlib.sha256(message['key'].encode()).hexdigest()}@scanmill>"
     mail.set_content(message["text"])
-    is_plain = bool(extra.get("disable_ssl"))
-    connect = smtplib.SMTP if is_plain else smtplib.SMTP_SSL
-    port = connection.get("port") or (25 if is_plain else 465)
-    with connect(connection["host"], port, timeout=_TIMEOUT_SECONDS) as smtp:
-        if is_plain and not extra.get("disable_tls"):
-            smtp.starttls()
-        if connection.get("login"):
-            smtp.login(connection["login"], connection.get("password", ""))
+    with mail_server(settings) as smtp:
         smtp.send_message(mail)
 
 
-def smtp_connection(settings: Settings) -> dict[str, Any]:
-    """Return Airflow's connection `smtp_default` as a dictionary."""
+@contextlib.contextmanager
+def mail_server(settings: Settings) -> Iterator[smtplib.SMTP]:
+    """Be connected to the mail server: encrypted and logged in as Airflow's connection says.
+
+    Raises:
+        FatalError: the connection cannot be understood.
+        OSError: the server is away, or its certificate is not to be trusted.
+        smtplib.SMTPException: the server refuses.
+    """
+    connection = _smtp_connection(settings)
+    extra = connection.get("extra") or {}
+    extra = json.loads(extra) if isinstance(extra, str) else extra
+    host, port = connection["host"], connection.get("port")
+    trusted = ssl.create_default_context()  # smtplib's own trusts everybody
+    with contextlib.ExitStack() as stack:
+        if extra.get("disable_ssl"):
+            smtp = stack.enter_context(smtplib.SMTP(host, port or 25, timeout=_TIMEOUT_SECONDS))
+            if not extra.get("disable_tls"):
+                smtp.starttls(context=trusted)
+        else:
+            smtp = stack.enter_context(
+                smtplib.SMTP_SSL(host, port or 465, timeout=_TIMEOUT_SECONDS, context=trusted)
+            )
+        if connection.get("login"):
+            smtp.login(connection["login"], connection.get("password", ""))
+        yield smtp
+
+
+def _smtp_connection(settings: Settings) -> dict[str, Any]:
     try:
         connection = json.loads(settings.smtp_connection)
     except ValueError:

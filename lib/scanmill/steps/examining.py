@@ -17,10 +17,9 @@ from scanmill.ocr import choose_engine, is_installed
 from scanmill.quality import RowRules, find
 from scanmill.sandbox import walls
 from scanmill.steps import Mill
-from scanmill.steps.delivering import smtp_connection
+from scanmill.steps.delivering import mail_server
 from scanmill.store import LostRaceError
 
-_TIMEOUT_SECONDS = 10
 _KEYED_ASSETS = ("image_batches", "pages", "dataset")
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
@@ -184,15 +183,14 @@ def _mail(mill: Mill) -> Iterator[Result]:
         remedy = "Set AIRFLOW_CONN_SMTP_DEFAULT."
         yield Result(name="mail", is_well=False, detail=detail, remedy=remedy)
         return
-    server = smtp_connection(mill.settings)
+    remedy = "Mend the connection smtp_default: host, port, login, disable_ssl, disable_tls."
     try:
-        with smtplib.SMTP(server["host"], server["port"], timeout=_TIMEOUT_SECONDS) as smtp:
+        with mail_server(mill.settings) as smtp:
             code, _ = smtp.noop()
-    except smtplib.SMTPException as error:
-        yield Result(name="mail", is_well=False, detail=str(error))
+    except (OSError, smtplib.SMTPException) as error:
+        yield Result(name="mail", is_well=False, detail=str(error), remedy=remedy)
         return
-    detail = f"{server['host']}:{server['port']} answers {code}"
-    yield Result(name="mail", is_well=code == 250, detail=detail)
+    yield Result(name="mail", is_well=code == 250, detail=f"answers {code}", remedy=remedy)
 
 
 def _airflow(mill: Mill) -> Iterator[Result]:
