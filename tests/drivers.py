@@ -49,6 +49,12 @@ def delete(mill, key, version=None):
     s3(mill).delete_object(Bucket=mill.store.bucket, Key=key, **wanted)
 
 
+def delete_for_good(mill, key):
+    """Delete every version of an object: nothing is left to put back."""
+    for one in list(mill.store.list_versions(key)):
+        delete(mill, one.key, one.version)
+
+
 def s3(mill):
     """Return the client of the mill's bucket."""
     return mill.store._s3

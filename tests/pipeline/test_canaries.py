@@ -13,6 +13,7 @@ from drivers import drop, objects, rows_of, run_pipeline, tamper
 from engines.scripted import gibberish, picture, prose
 from scanmill import alerts, layout
 from scanmill.cli import showing
+from scanmill.findings import explained
 from scanmill.ledger import tables as t
 from scanmill.steps.auditing import audit
 from scanmill.steps.receipting import receipt
@@ -122,15 +123,11 @@ def on_the_terminal(mill, capsys):
     for key in objects(mill, "quarantine/"):
         if key.endswith("original"):
             tamper(mill, key, b"other bytes")
-    showing.show_findings([vars_of(finding) for finding in audit(mill)])
+    showing.show_findings([explained(finding) for finding in audit(mill)])
     showing.show_receipt(receipt(mill))
     for row in rows_of(mill, t.IMAGES):
         showing.show_story(trace(mill, row["key"]))
     return capsys.readouterr().err
-
-
-def vars_of(finding):
-    return {name: getattr(finding, name) for name in ("kind", "subject", "detail", "is_lost")}
 
 
 def test_no_text_of_a_page_leaves_the_books(poisoned, caplog):

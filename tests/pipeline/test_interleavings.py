@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from drivers import (
     assert_books_are_closed,
     delete,
+    delete_for_good,
     drop,
     finish_batch,
     image_counts,
@@ -147,7 +148,7 @@ def tamper_finding(mill):
     finish_batch(mill, batch_id)
     (image,) = images_at(mill, finish)
     folder = layout.quarantine("d", Reason(image["reason"]), image["image_id"])
-    delete(mill, folder + "original")
+    delete_for_good(mill, folder + "original")
 
 
 # --- a live object that nobody would read --------------------------------------------------------

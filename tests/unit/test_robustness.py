@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image, ImageDraw
 
-from drivers import delete, drop, run_pipeline
+from drivers import delete_for_good, drop, run_pipeline
 from engines.scripted import picture, prose
 from scanmill import cli, images
 from scanmill.ledger import tables as t
@@ -160,7 +160,7 @@ def test_an_error_about_a_landed_key_cannot_speak_to_the_terminal(run, installed
     drop(installed, f"c/x/{HOSTILE}", b"no image")
     run_pipeline(installed)
     for key, _ in list(installed.store.list_keys("quarantine/")):
-        delete(installed, key)
+        delete_for_good(installed, key)
 
     code, _, err = run("heal")
 
