@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from running_stack import OURS, RunningStack, wait_until
+from running_stack import RunningStack, wait_until
+
+from scanmill.drill.own_stack import DAGS
 
 ROOT = Path(__file__).parents[2]
 USERS = ("failing.py", "fine_tune.py")
@@ -57,12 +59,12 @@ class Stacks:
 
     def _dags(self, folder, *, with_users):
         folder.mkdir()
-        sources = [ROOT / "dags" / f"{dag_id}.py" for dag_id in OURS]
+        sources = [ROOT / "dags" / f"{dag_id}.py" for dag_id in DAGS]
         if with_users:
             sources += [Path(__file__).with_name(name) for name in USERS]
         for path in sources:
             shutil.copy(path, folder)
-        return folder, {*OURS, *(THEIRS if with_users else ())}
+        return folder, {*DAGS, *(THEIRS if with_users else ())}
 
 
 @pytest.fixture(scope="session")

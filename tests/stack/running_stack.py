@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,23 +16,14 @@ import httpx
 import sqlalchemy as sa
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scanmill.ledger import Ledger, receipts
+from scanmill.drill.own_stack import Json, OwnStack
+from scanmill.ledger import receipts
 from scanmill.ledger import tables as t
-from scanmill.local import environment, inbox, program, supervisor
-from scanmill.local import home as homes
-from scanmill.local.home import Home
+from scanmill.local import inbox
 from scanmill.local.inbox import Message
-from scanmill.local.provision import Store
-from scanmill.local.reaper import marked
 
-OURS = ("ingest_images", "recognize_pages", "build_dataset", "audit_ledger", "reprocess_images")
 SECONDS = 420
 """The patience of every wait: it ends a hopeless test, it decides nothing else."""
-
-_PROGRAM = str(Path(sys.executable).with_name("scanmill"))
-_FOREIGN = ("SCANMILL_", "AWS_", "AIRFLOW")
-
-Json = dict[str, Any]
 
 
 def wait_until(said: str, is_so: Callable[[], Any]) -> Any:
@@ -46,52 +36,26 @@ def wait_until(said: str, is_so: Callable[[], Any]) -> Any:
     return answer
 
 
-class RunningStack:
-    """One stack in a home of its own, from `up` to `down`."""
+class RunningStack(OwnStack):
+    """A stack that tests ask, and that is gone when they are over."""
+
+    command_seconds = 2 * SECONDS
 
     def __init__(self, root: Path, *, dags: Path, settings: Mapping[str, str]) -> None:
-        self.home = Home(root.resolve())
-        self._settings = {**settings, "AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
-
-    def up(self) -> None:
-        """Start it, and open the doors that the tests use."""
-        self.type("up", settings=self._settings).check_returncode()
-        self._stack = homes.load_stack(self.home)
-        secrets = homes.load_secrets(self.home)
-        self.variables = environment.build(self.home, self._stack, secrets)
-        store = Store.of(self.variables)
-        self.s3, self.sqs, self.bucket = store.s3, store.sqs, store.bucket
-        self.ledger = Ledger(self.variables["SCANMILL_LEDGER_URL"])
-        self.url = environment.api_url(self._stack)
-        self.api = httpx.Client(base_url=self.url, timeout=60)
-        login = {"username": environment.ADMIN, "password": secrets.admin_password}
-        token = self.api.post("/auth/token", json=login).raise_for_status().json()
-        self.api.headers["Authorization"] = f"Bearer {token['access_token']}"
+        super().__init__(root, {**settings, "AIRFLOW__CORE__DAGS_FOLDER": str(dags)})
 
     def down(self) -> list[int]:
         """Stop it and return the processes that are left all the same."""
         self.type("down").check_returncode()
         return self.processes()
 
-    def processes(self) -> list[int]:
-        """Return every process of this stack."""
-        return marked(environment.marker(self.home), kin=program.kin(self.home))
-
     # --- the command line ------------------------------------------------------------------------
 
     def type(
         self, *words: str, settings: Mapping[str, str] | None = None
-    ) -> "subprocess.CompletedProcess[str]":
-        """Run a command as a person would, and return what it said."""
-        mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-        said = subprocess.run(
-            [_PROGRAM, *words],
-            env={**mine, "SCANMILL_HOME": str(self.home.root), **(settings or {})},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=2 * SECONDS,
-        )
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command as a person would, and show what it told people."""
+        said = super().type(*words, settings=settings)
         sys.stderr.write(said.stderr)
         return said
 
@@ -152,11 +116,6 @@ class RunningStack:
         answer = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])
         return int(answer["Attributes"][name])
 
-    def read(self, key: str) -> bytes:
-        """Return an object."""
-        body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        return body
-
     @contextmanager
     def without(self, key: str) -> Iterator[None]:
         """Take an object of ours away, its versions included, until the block ends, as nobody may.
@@ -186,7 +145,7 @@ class RunningStack:
         rung = t.BATCHES.join(t.DOORBELLS, t.DOORBELLS.c.batch_id == t.BATCHES.c.batch_id)
         query = sa.select(t.BATCHES, t.DOORBELLS.c.announced_at).select_from(rung)
         query = query.where(t.BATCHES.c.collection == collection)
-        return self._rows(query.order_by(t.BATCHES.c.sequence))
+        return self.rows(query.order_by(t.BATCHES.c.sequence))
 
     def batch_in_state(self, collection: str, state: str) -> Json | None:
         """Return a collection's newest batch if it is in this state."""
@@ -200,11 +159,11 @@ class RunningStack:
 
     def alerts(self, about: str) -> list[Json]:
         """Return the entries of the outbox whose key names this."""
-        return self._rows(sa.select(t.OUTBOX).where(t.OUTBOX.c.key.contains(about)))
+        return self.rows(sa.select(t.OUTBOX).where(t.OUTBOX.c.key.contains(about)))
 
     def snapshots(self) -> list[Json]:
         """Return all snapshots that were published."""
-        return self._rows(sa.select(t.SNAPSHOTS))
+        return self.rows(sa.select(t.SNAPSHOTS))
 
     def images_landed(self) -> int:
         """Return how many images are in the books."""
@@ -216,31 +175,16 @@ class RunningStack:
         with self.ledger.reading() as connection:
             return receipts.page_counts(connection, batch_id)
 
-    def _rows(self, query: "sa.Select[Any]") -> list[Json]:
-        with self.ledger.reading() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
-
     def mails(self, about: str) -> list[Message]:
         """Return the mails in the inbox whose subject names this."""
         return [mail for mail in inbox.messages(self.home.mail) if about in mail.subject]
 
     # --- Airflow ---------------------------------------------------------------------------------
 
-    def get(self, path: str, **params: Any) -> Json:
-        """Ask Airflow's REST API."""
-        answer: Json = self.api.get(f"/api/v2/{path}", params=params).raise_for_status().json()
-        return answer
-
     def runs(self, dag_id: str, **wanted: Any) -> list[Json]:
         """Return the runs of a DAG that are as wanted."""
         found = self.get(f"dags/{dag_id}/dagRuns", limit=100)["dag_runs"]
         return [run for run in found if wanted.items() <= run.items()]
-
-    def tasks(self, dag_id: str, run_id: str = "~") -> list[Json]:
-        """Return the task instances of one run, or of all."""
-        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
-        found: list[Json] = self.get(path, limit=100)["task_instances"]
-        return found
 
     def slices(self, run_id: str) -> list[Json]:
         """Return the tasks of a run that read slices."""
@@ -294,18 +238,14 @@ class RunningStack:
     def paused(self, *dag_ids: str) -> Iterator[None]:
         """Pause DAGs, with no task of them at work, until the block ends."""
         for dag_id in dag_ids:
-            self._pause(dag_id, is_paused=True)
+            self.pause(dag_id, is_paused=True)
         try:
             for dag_id in dag_ids:
                 wait_until(f"no task of {dag_id} at work", lambda d=dag_id: not self._at_work(d))
             yield
         finally:
             for dag_id in dag_ids:
-                self._pause(dag_id, is_paused=False)
-
-    def _pause(self, dag_id: str, *, is_paused: bool) -> None:
-        body = {"is_paused": is_paused}
-        self.api.patch(f"/api/v2/dags/{dag_id}", json=body).raise_for_status()
+                self.pause(dag_id, is_paused=False)
 
     def _open_runs(self, dag_id: str) -> list[Json]:
         found: list[Json] = self.get(f"dags/{dag_id}/dagRuns", state=["queued", "running"])[
@@ -322,22 +262,19 @@ class RunningStack:
 
     def kill(self, program: str) -> None:
         """Kill -9 one program of this stack."""
-        pid = supervisor.processes(self.home, self._stack)[program]["pid"]
-        self._send(pid, signal.SIGKILL)
+        pid = self.pid(program)
+        assert pid, f"no {program} at work"
+        self.send(pid, signal.SIGKILL)
 
     def kill_task(self, task: Json) -> None:
         """Kill -9 the process of a running task."""
-        self._send(task["pid"], signal.SIGKILL)
+        self.send(task["pid"], signal.SIGKILL)
 
     @contextmanager
     def frozen(self, task: Json) -> Iterator[None]:
         """Stop the process of a running task until the block ends."""
-        self._send(task["pid"], signal.SIGSTOP)
+        self.send(task["pid"], signal.SIGSTOP)
         try:
             yield
         finally:
-            self._send(task["pid"], signal.SIGCONT)
-
-    def _send(self, pid: int, number: signal.Signals) -> None:
-        assert pid in self.processes(), "no process of this stack"
-        os.kill(pid, number)
+            self.send(task["pid"], signal.SIGCONT)

@@ -3,8 +3,10 @@
 import json
 from collections import Counter
 
-from running_stack import OURS, wait_until
+from running_stack import wait_until
 from scans import MANY, good_scans
+
+from scanmill.drill.own_stack import DAGS
 
 WAVES = (("first", "second"), ("third", "fourth"))
 FOUR = [collection for wave in WAVES for collection in wave]
@@ -59,7 +61,7 @@ def test_a_healthy_run_leaves_no_error_in_its_logs(stack):
     stack.settle()
     noisy = [
         line
-        for dag_id in OURS
+        for dag_id in DAGS
         for run in healthy_runs(stack, dag_id)
         for line in loud_lines(stack, dag_id, run["dag_run_id"])
     ]

@@ -18,8 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from scanmill.drill import hooks, paper
 from scanmill.drill.hooks import Order
+from scanmill.drill.own_stack import DAGS
 from scanmill.drill.proxy import Proxy, Rule
-from scanmill.drill.scratch import DAGS, Scratch, wait_until
+from scanmill.drill.scratch import Scratch, wait_until
 from scanmill.drill.witness import Upload, Witness
 from scanmill.errors import RetryableError
 from scanmill.ledger import tables as t

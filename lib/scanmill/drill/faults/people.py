@@ -4,8 +4,9 @@ import time
 
 from scanmill.drill import reader
 from scanmill.drill.fault import Fault
+from scanmill.drill.own_stack import DAGS
 from scanmill.drill.scene import Scene
-from scanmill.drill.scratch import DAGS, wait_until
+from scanmill.drill.scratch import wait_until
 
 _PAUSED_SECONDS = 75
 """Longer than the scratch stack lets an image wait before it tells of it."""
