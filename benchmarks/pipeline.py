@@ -4,7 +4,7 @@ Starts a stack of its own, uploads single scans to an idle pipeline, then many a
 CPU time of the many goes is seen by looking at every process of the stack twice a second. An OCR
 program is taken to have worked for half of the half second in which it ended.
 
-    .venv/bin/python benchmarks/pipeline.py [--pages DIR] [--singles N] [--many N] [--json]
+    .venv/bin/python benchmarks/pipeline.py --pages DIR [--singles N] [--many N] [--json]
 """
 
 import argparse
@@ -24,8 +24,9 @@ import psutil
 from runs import ROOT, pages_in, print_table
 
 sys.path.insert(0, str(ROOT / "tests" / "stack"))
-from running_stack import OURS, RunningStack, wait_until
+from running_stack import RunningStack, wait_until
 
+from scanmill.drill.own_stack import DAGS
 from scanmill.local import supervisor
 
 _TICK = 0.5
@@ -42,15 +43,10 @@ def a_stack():
         stack = RunningStack(Path(folder), dags=ROOT / "dags", settings={})
         stack.up()
         try:
-            wait_until("every DAG is known", lambda: set(OURS) <= known(stack))
+            wait_until("every DAG is known", lambda: set(DAGS) <= stack.known_dags())
             yield stack
         finally:
             stack.down()
-
-
-def known(stack):
-    """Return the DAGs that Airflow knows."""
-    return {dag["dag_id"] for dag in stack.get("dags", limit=100)["dags"]}
 
 
 # --- one upload ----------------------------------------------------------------------------------
@@ -168,7 +164,7 @@ def many(stack, pages, count):
 def main():
     """Print the tables, or one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pages", type=Path, default=ROOT / "data_samples", metavar="DIR")
+    parser.add_argument("--pages", type=Path, required=True, metavar="DIR")
     parser.add_argument("--singles", type=int, default=10, help="uploads to an idle pipeline")
     parser.add_argument("--many", type=int, default=1000, help="uploads at once; 0: none")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")

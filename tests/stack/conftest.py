@@ -46,16 +46,13 @@ class Stacks:
             self._stack = RunningStack(folder / "home", dags=dags, settings=settings)
             self._name = name
             self._stack.up()
-            wait_until("every DAG is known", lambda: wanted <= self._known())
+            wait_until("every DAG is known", lambda: wanted <= self._stack.known_dags())
         return self._stack
 
     def stop(self):
         stack, self._stack, self._name = self._stack, None, ""
         if stack is not None:
             assert stack.down() == []
-
-    def _known(self):
-        return {dag["dag_id"] for dag in self._stack.get("dags", limit=100)["dags"]}
 
     def _dags(self, folder, *, with_users):
         folder.mkdir()

@@ -114,6 +114,10 @@ class OwnStack:
         answer: Json = self.api.get(f"/api/v2/{path}", params=params).raise_for_status().json()
         return answer
 
+    def known_dags(self) -> set[str]:
+        """Return the DAGs that Airflow has parsed."""
+        return {dag["dag_id"] for dag in self.get("dags", limit=100)["dags"]}
+
     def tasks(self, dag_id: str, run_id: str = "~", **wanted: Any) -> list[Json]:
         """Return the task instances of one run, or of all, that are as wanted."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"

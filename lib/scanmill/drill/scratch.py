@@ -110,8 +110,7 @@ class Scratch(OwnStack):
 
     def knows_all_dags(self) -> bool:
         """Tell whether Airflow has parsed every DAG of ours."""
-        known = {dag["dag_id"] for dag in self.get("dags", limit=100)["dags"]}
-        return set(DAGS) <= known
+        return set(DAGS) <= self.known_dags()
 
     def is_mail_taken(self) -> bool:
         """Tell whether every alert has been taken by the mail server."""
