@@ -30,16 +30,17 @@ def put_back(mill: Mill, findings: Iterable[Finding]) -> int:
 
 def _put_back(mill: Mill, address: str) -> int:
     by_key = operator.attrgetter("key")
-    entries = sorted(mill.store.list_versions(address), key=by_key)  # the newest of a key is first
+    entries = sorted(mill.store.list_versions(address), key=by_key)
     return sum(_restore(mill, list(versions)) for _, versions in itertools.groupby(entries, by_key))
 
 
 def _restore(mill: Mill, versions: Sequence[Listed]) -> bool:
     """Make the first of an object's versions the current one; tell whether it was not."""
-    first = [entry for entry in versions if not entry.is_delete_marker][-1:]
-    is_fine = any(entry.is_latest and entry.etag == first[0].etag for entry in versions if first)
-    if not first or is_fine:
+    written = [entry for entry in versions if not entry.is_delete_marker]
+    # Within one second the order of the listing decides: the newest comes first.
+    first = min(reversed(written), key=operator.attrgetter("modified_at"), default=None)
+    if first is None or any(entry.is_latest and entry.etag == first.etag for entry in written):
         return False
-    mill.store.put_back(first[0].key, first[0].version)
-    log.warning("put_back=%s version=%s", inert(first[0].key), inert(first[0].version))
+    mill.store.put_back(first.key, first.version)
+    log.warning("put_back=%s version=%s", inert(first.key), inert(first.version))
     return True
