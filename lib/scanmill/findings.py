@@ -31,6 +31,8 @@ class FindingKind(enum.StrEnum):
     NO_VERDICT_ROW = "no_verdict_row"
     NO_DECISION = "no_decision"
     NO_JUDGEMENT = "no_judgement"
+    # whatever is written once
+    ALTERED_OBJECT = "altered_object"
     # quarantine
     NO_QUARANTINE_OBJECT = "no_quarantine_object"
     ALTERED_ORIGINAL = "altered_original"
@@ -118,6 +120,9 @@ hints: Mapping[FindingKind, Hint] = types.MappingProxyType(
         ),
         FindingKind.NO_JUDGEMENT: Hint(
             "A verdict or decision that the ledger knows is gone from the bucket.", _PUT_BACK
+        ),
+        FindingKind.ALTERED_OBJECT: Hint(
+            "An object that is written once has another content than its first version.", _PUT_BACK
         ),
         FindingKind.NO_QUARANTINE_OBJECT: Hint(
             "What was set aside, or what was tried on it, is gone from the quarantine.",

@@ -96,6 +96,18 @@ def decision(batch: str, number: int) -> str:
     return f"batches/{batch}/decisions/{number}.json"
 
 
+_WRITTEN_ONCE = re.compile(
+    r"batches/[^/]+/(plan\.parquet|(pages|verdicts|decisions)/.+)"
+    r"|quarantine/.+"
+    r"|datasets/[^/]+/(data/.+|_snapshots/(?!LATEST$).+)"
+)
+
+
+def is_written_once(key: str) -> bool:
+    """Tell whether the pipeline writes to this address once and never again."""
+    return _WRITTEN_ONCE.fullmatch(key) is not None
+
+
 def report(batch: str, gate: str) -> str:
     """Return the address of the folder that holds a gate's report and Data Docs."""
     return f"batches/{batch}/report/{gate}/"

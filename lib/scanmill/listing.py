@@ -7,8 +7,10 @@ comes before `/`. And what XML cannot hold stands in its answers as U+FFFD.
 
 import dataclasses
 import datetime as dt
+import itertools
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from scanmill.errors import RetryableError
@@ -30,6 +32,20 @@ class Listed:
     modified_at: dt.datetime
     is_latest: bool
     is_delete_marker: bool
+
+
+def by_key(entries: Iterable[Listed]) -> Iterator[list[Listed]]:
+    """Yield the versions and delete markers of one key after the other."""
+    key = operator.attrgetter("key")
+    for _, versions in itertools.groupby(sorted(entries, key=key), key):
+        yield list(versions)
+
+
+def first(versions: Sequence[Listed]) -> Listed | None:
+    """Return what was written first to a key, or None where nothing is left of it."""
+    written = [entry for entry in versions if not entry.is_delete_marker]
+    # Within one second the order of the listing decides: the newest comes first.
+    return min(reversed(written), key=operator.attrgetter("modified_at"), default=None)
 
 
 class Pages(Protocol):

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from scanmill import listing
+from scanmill import layout, listing
 from scanmill.errors import FatalError, RetryableError, ScanmillError
 from scanmill.listing import Listed
 from scanmill.models import counted_etag
@@ -169,6 +169,28 @@ class Store:
             RetryableError: the store failed.
         """
         return listing.versions(self._pages, prefix, page_size=page_size)
+
+    def list_changed(self, prefix: str) -> Iterator[tuple[Listed, bool]]:
+        """Yield what is written once and changed: its first version, and whether it is gone now.
+
+        Where the bucket keeps no versions, nothing is known to have changed.
+
+        Raises as `read_version` does.
+        """
+        for versions in listing.by_key(self.list_versions(prefix)):
+            first = listing.first(versions)
+            current = next((entry for entry in versions if entry.is_latest), None)
+            if first is None or current is None or not layout.is_written_once(first.key):
+                continue
+            if current.is_delete_marker:
+                yield first, True
+            elif current.etag != first.etag and self._is_another(first, current):
+                yield first, False
+
+    def _is_another(self, one: Listed, other: Listed) -> bool:
+        """Tell whether bytes differ; an etag is no hash of them where they are encrypted."""
+        contents = (self.read_version(entry.key, entry.version) for entry in (one, other))
+        return next(contents) != next(contents)
 
     def _pages(self, verb: str, prefix: str, **options: Any) -> Iterator[dict[str, Any]]:
         paginator = self._s3.get_paginator(verb)

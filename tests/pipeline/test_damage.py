@@ -356,6 +356,18 @@ DAMAGES = {
         table_changed(PART, lambda rows: [row | {"image_fate": "ignored"} for row in rows]),
         "altered_image_row",
     ),
+    "part: text of a row altered": (
+        table_changed(PART, lambda rows: [row | {"text": "forged"} for row in rows]),
+        "altered_object",
+    ),
+    "verdict: altered": (
+        lambda mill: tamper(mill, layout.verdict("held-000001", 1), b"{}"),
+        "altered_object",
+    ),
+    "fates: altered": (
+        lambda mill: tamper(mill, the_fates(mill), ANOTHER_TABLE),
+        "altered_object",
+    ),
     "verdict: dropped": (without(layout.verdict("held-000001", 1)), "no_judgement"),
     "decision: dropped": (without(layout.decision("released-000001", 1)), "no_judgement"),
     "manifest: dropped": (without(the_manifest), "no_snapshot"),

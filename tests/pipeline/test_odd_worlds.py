@@ -399,10 +399,11 @@ def test_a_manifest_that_is_no_json_object_is_named_and_put_back(mill, content):
     manifest = layout.dataset("c") + mill.store.read(layout.dataset("c") + layout.LATEST).decode()
     tamper(mill, manifest, content)
 
-    (finding,) = audit(mill)
+    lost, altered = audit(mill)
 
-    assert (finding.kind, finding.subject) == ("no_snapshot", layout.dataset("c"))
-    assert finding.is_lost
+    assert (lost.kind, lost.subject) == ("no_snapshot", layout.dataset("c"))
+    assert (altered.kind, altered.subject) == ("altered_object", manifest)
+    assert (lost.is_lost, altered.is_lost) == (True, False)
     heal(mill)
     assert audit(mill) == []
 

@@ -18,6 +18,7 @@ from scanmill.steps import Mill
 from scanmill.steps.auditing.batches import check_batches, check_landing, check_parts
 from scanmill.steps.auditing.books import check_balance, check_ledger, read_books
 from scanmill.steps.auditing.datasets import check_quarantine, check_snapshots
+from scanmill.steps.auditing.versions import check_versions
 
 _CHECKS = (
     check_balance,
@@ -27,6 +28,7 @@ _CHECKS = (
     check_parts,
     check_quarantine,
     check_snapshots,
+    check_versions,
 )
 
 

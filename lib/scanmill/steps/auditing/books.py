@@ -1,8 +1,7 @@
 """What the ledger says, read in one transaction, and whether it agrees with itself."""
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -12,8 +11,17 @@ from scanmill.ledger import tables as t
 from scanmill.models import FINISHED, BatchState, ImageFate, PageFate
 from scanmill.steps import Mill
 
-Row = dict[str, Any]
+Row = sa.RowMapping
 
+# What the checks look at, and no more: there may be millions of them.
+_OF_AN_IMAGE = (
+    *("image_id", "collection", "key", "version", "etag", "batch_id", "slice", "fate", "reason"),
+    *("sha256", "page_count"),
+)
+_OF_A_PAGE = (
+    *("page_id", "image_id", "batch_id", "slice", "page_number", "fate", "reason"),
+    *("other_page_id", "snapshot"),
+)
 _JUDGED = {BatchState.PASSED, BatchState.HELD, BatchState.RELEASED, BatchState.DISCARDED}
 _DECIDED = {BatchState.RELEASED, BatchState.DISCARDED}
 
@@ -24,12 +32,12 @@ class Books:
 
     images: dict[str, Row]
     pages: dict[str, Row]
-    batches: list[Row]
+    batches: Sequence[Row]
     parts: dict[tuple[str, int], int]
     """How many rows the part of every slice has."""
     attempts: dict[tuple[str, int], int]
     """How many of them are on record."""
-    snapshots: list[Row]
+    snapshots: Sequence[Row]
     verdicts: set[tuple[str, int]]
     decisions: set[tuple[str, int]]
     signed: set[str]
@@ -58,14 +66,15 @@ class Books:
 def read_books(connection: Connection) -> Books:
     """Return everything the ledger says, as of one moment."""
 
-    def rows(table: sa.Table) -> list[Row]:
-        return [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+    def rows(table: sa.Table, *names: str) -> Sequence[Row]:
+        columns = [table.c[name] for name in names or table.c.keys()]
+        return connection.execute(sa.select(*columns)).mappings().all()
 
     attempts = sa.select(t.ATTEMPTS.c.batch_id, t.ATTEMPTS.c.slice, sa.func.count())
     attempts = attempts.group_by(t.ATTEMPTS.c.batch_id, t.ATTEMPTS.c.slice)
     return Books(
-        images={row["image_id"]: row for row in rows(t.IMAGES)},
-        pages={row["page_id"]: row for row in rows(t.PAGES)},
+        images={row["image_id"]: row for row in rows(t.IMAGES, *_OF_AN_IMAGE)},
+        pages={row["page_id"]: row for row in rows(t.PAGES, *_OF_A_PAGE)},
         batches=rows(t.BATCHES),
         parts={(row["batch_id"], row["slice"]): row["row_count"] for row in rows(t.PARTS)},
         attempts={(batch, number): count for batch, number, count in connection.execute(attempts)},
