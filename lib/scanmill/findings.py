@@ -72,14 +72,22 @@ class Hint:
     remedy: str
 
 
-_HEAL = "Type `./scanmill heal`: it enters again what the bucket holds."
+_HEAL = (
+    "Type `./scanmill heal`: it enters again what the bucket holds. "
+    "If it is still found then, an object that this needs is named too: see to that first."
+)
 _PUT_BACK = (
-    "Type `./scanmill heal`: it puts the first version back, where the bucket keeps versions; "
+    "Type `./scanmill heal`: it puts back what we wrote, where the bucket keeps versions; "
     "else put the object back from a copy."
 )
 _REBUILD = (
-    "Type `./scanmill heal`. If it is still found then, the ledger was changed: move it away and "
-    "type `./scanmill ledger rebuild`."
+    "Type `./scanmill heal`. If it is still found then, the ledger was changed: `./scanmill down`, "
+    "move the ledger aside and keep it, `./scanmill ledger rebuild`."
+)
+_EITHER = (
+    "Type `./scanmill heal`. If it is still found then, put the object back from a copy; only if "
+    "the object is as it was, the ledger was changed: `./scanmill down`, move the ledger aside "
+    "and keep it, `./scanmill ledger rebuild`."
 )
 
 hints: Mapping[FindingKind, Hint] = types.MappingProxyType(
@@ -104,13 +112,13 @@ hints: Mapping[FindingKind, Hint] = types.MappingProxyType(
         FindingKind.ALTERED_PART: Hint(
             "A part has more or fewer rows than were entered.", _PUT_BACK
         ),
-        FindingKind.NO_PART_ROW: Hint("A page or image has no row in its part.", _REBUILD),
-        FindingKind.PAGE_TWICE: Hint("A page stands twice in the parts.", _REBUILD),
+        FindingKind.NO_PART_ROW: Hint("A page or image has no row in its part.", _EITHER),
+        FindingKind.PAGE_TWICE: Hint("A page stands twice in the parts.", _EITHER),
         FindingKind.NO_PAGE_ROW: Hint("A page was read, and is not in the ledger.", _HEAL),
         FindingKind.NO_ATTEMPT_ROW: Hint("A reading is not on record.", _HEAL),
         FindingKind.ALTERED_IMAGE_ROW: Hint(
             "The ledger says another thing of an image than its part.",
-            _REBUILD,
+            _EITHER,
         ),
         FindingKind.NO_VERDICT_ROW: Hint(
             "A batch was judged, and the ledger has no verdict.", _HEAL
@@ -122,7 +130,7 @@ hints: Mapping[FindingKind, Hint] = types.MappingProxyType(
             "A verdict or decision that the ledger knows is gone from the bucket.", _PUT_BACK
         ),
         FindingKind.ALTERED_OBJECT: Hint(
-            "An object that is written once has another content than its first version.", _PUT_BACK
+            "An object that is written once is not as we wrote it.", _PUT_BACK
         ),
         FindingKind.NO_QUARANTINE_OBJECT: Hint(
             "What was set aside, or what was tried on it, is gone from the quarantine.",
@@ -150,10 +158,10 @@ hints: Mapping[FindingKind, Hint] = types.MappingProxyType(
             "A shard has other bytes than the manifest says.", _PUT_BACK
         ),
         FindingKind.NO_DATASET_ROW: Hint(
-            "A page is published in the ledger, and in no shard.", _REBUILD
+            "A page is published in the ledger, and in no shard.", _EITHER
         ),
         FindingKind.UNKNOWN_DATASET_ROW: Hint(
-            "A page is in a shard, and not published in the ledger.", _REBUILD
+            "A page is in a shard, and not published in the ledger.", _EITHER
         ),
         FindingKind.DATASET_ROW_TWICE: Hint("A page stands twice in the dataset.", _PUT_BACK),
         FindingKind.NO_SIGNATURE: Hint(

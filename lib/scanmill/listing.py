@@ -10,7 +10,7 @@ import datetime as dt
 import itertools
 import operator
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from scanmill.errors import RetryableError
@@ -39,13 +39,6 @@ def by_key(entries: Iterable[Listed]) -> Iterator[list[Listed]]:
     key = operator.attrgetter("key")
     for _, versions in itertools.groupby(sorted(entries, key=key), key):
         yield list(versions)
-
-
-def first(versions: Sequence[Listed]) -> Listed | None:
-    """Return what was written first to a key, or None where nothing is left of it."""
-    written = [entry for entry in versions if not entry.is_delete_marker]
-    # Within one second the order of the listing decides: the newest comes first.
-    return min(reversed(written), key=operator.attrgetter("modified_at"), default=None)
 
 
 class Pages(Protocol):

@@ -4,9 +4,12 @@ There is no rename on S3: a commit is one conditional PUT (`If-None-Match: *` or
 Faults of the store come out as `RetryableError`, never as a property of an image.
 """
 
+import dataclasses
 import functools
+import hashlib
 import json
-from collections.abc import Collection, Iterator
+import operator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import boto3
@@ -32,6 +35,7 @@ _LOCKED = {
     "KMS.NotFoundException",
 }
 _LOST_THE_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_PROOF = "scanmill-sha256"
 _NOT_SET_UP = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
 
@@ -53,6 +57,16 @@ class AlteredError(FatalError):
 
 class LostRaceError(ScanmillError):
     """A conditional PUT found that somebody else was first."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An object that is written once, as we wrote it, and is gone or another now."""
+
+    key: str
+    body: bytes
+    content_type: str
+    is_gone: bool = False
 
 
 class Store:
@@ -143,10 +157,14 @@ class Store:
 
     def _read(self, key: str, **wanted: str) -> tuple[bytes, str]:
         answer = self._call("get_object", Key=key, **wanted)
+        return self._body(answer, key), answer["ETag"]
+
+    def _body(self, answer: Mapping[str, Any], key: str) -> bytes:
         try:
-            return answer["Body"].read(), answer["ETag"]
+            content: bytes = answer["Body"].read()
         except (BotoCoreError, OSError) as error:  # cut off in the middle of the body
             raise RetryableError(f"Reading [{key}] broke off: {error}") from error
+        return content
 
     # --- listing ---------------------------------------------------------------------------------
 
@@ -170,27 +188,48 @@ class Store:
         """
         return listing.versions(self._pages, prefix, page_size=page_size)
 
-    def list_changed(self, prefix: str) -> Iterator[tuple[Listed, bool]]:
-        """Yield what is written once and changed: its first version, and whether it is gone now.
+    def list_changed(self, prefix: str) -> Iterator[Change]:
+        """Yield what is written once and is gone or another now, although we can prove what it was.
 
-        Where the bucket keeps no versions, nothing is known to have changed.
+        Where the bucket keeps no versions, nothing can be proven.
 
-        Raises as `read_version` does.
+        Raises:
+            RetryableError: the store failed.
         """
-        for versions in listing.by_key(self.list_versions(prefix)):
-            first = listing.first(versions)
-            current = next((entry for entry in versions if entry.is_latest), None)
-            if first is None or current is None or not layout.is_written_once(first.key):
-                continue
-            if current.is_delete_marker:
-                yield first, True
-            elif current.etag != first.etag and self._is_another(first, current):
-                yield first, False
+        ours = (entry for entry in self.list_versions(prefix) if layout.is_written_once(entry.key))
+        for versions in listing.by_key(ours):
+            if len({entry.etag for entry in versions}) > 1 and (change := self._change(versions)):
+                yield change
 
-    def _is_another(self, one: Listed, other: Listed) -> bool:
-        """Tell whether bytes differ; an etag is no hash of them where they are encrypted."""
-        contents = (self.read_version(entry.key, entry.version) for entry in (one, other))
-        return next(contents) != next(contents)
+    def _change(self, versions: Sequence[Listed]) -> Change | None:
+        # In the listing the newest is the first; a sort keeps that where seconds are equal.
+        newest_first = sorted(versions, key=operator.attrgetter("modified_at"), reverse=True)
+        current = next((entry for entry in newest_first if entry.is_latest), None)
+        if current is None or self._proven(current):
+            return None
+        proven = next((one for entry in newest_first if (one := self._proven(entry))), None)
+        if proven is None:
+            return None
+        try:
+            is_the_same = not current.is_delete_marker and self.read(current.key) == proven.body
+        except (ObjectGoneError, ObjectDeniedError):
+            return None  # nobody can tell what it is
+        return (
+            None if is_the_same else dataclasses.replace(proven, is_gone=current.is_delete_marker)
+        )
+
+    def _proven(self, entry: Listed) -> Change | None:
+        """Return a version of an object if it is as we wrote it."""
+        if entry.is_delete_marker:
+            return None
+        try:
+            answer = self._call("get_object", Key=entry.key, VersionId=entry.version)
+            body = self._body(answer, entry.key)
+        except (ObjectGoneError, ObjectDeniedError):
+            return None
+        is_ours = answer["Metadata"].get(_PROOF) == hashlib.sha256(body).hexdigest()
+        kind = answer.get("ContentType", "")
+        return Change(key=entry.key, body=body, content_type=kind) if is_ours else None
 
     def _pages(self, verb: str, prefix: str, **options: Any) -> Iterator[dict[str, Any]]:
         paginator = self._s3.get_paginator(verb)
@@ -215,7 +254,7 @@ class Store:
             LostRaceError: other bytes are there.
         """
         try:
-            self._put(key, body, content_type, IfNoneMatch="*")
+            self._put(key, body, content_type, Metadata=_proof(body), IfNoneMatch="*")
         except LostRaceError:
             if self.read(key) != body:
                 raise
@@ -248,15 +287,14 @@ class Store:
         """Put an object that can be made again at any time; the last writer wins."""
         self._put(key, body, content_type)
 
-    def put_back(self, key: str, version: str) -> None:
-        """Make an earlier version of an object the current one."""
-        source = {"Bucket": self.bucket, "Key": key, "VersionId": version}
-        self._call("copy_object", Key=key, CopySource=source)
+    def put_back(self, change: Change) -> None:
+        """Put the bytes that we once wrote over what stands there, which may stay as a version."""
+        self._put(change.key, change.body, change.content_type, Metadata=_proof(change.body))
 
-    def _put(self, key: str, body: bytes, content_type: str, **condition: str) -> None:
+    def _put(self, key: str, body: bytes, content_type: str, **more: Any) -> None:
         kind = {"ContentType": content_type} if content_type else {}
         try:
-            self._call("put_object", Key=key, Body=body, **kind, **condition)
+            self._call("put_object", Key=key, Body=body, **kind, **more)
         except ObjectGoneError as error:  # S3's answer where nothing is there to match
             raise LostRaceError(str(error)) from error
 
@@ -279,6 +317,11 @@ class Store:
             if verb == "get_object" and _code(error) in _LOCKED:
                 raise ObjectDeniedError(f"[{arguments['Key']}]: {error}") from error
             raise _explained(error, arguments.get("Key", self.bucket)) from error
+
+
+def _proof(body: bytes) -> dict[str, str]:
+    """Return what an object of ours carries, so that it can be told from what others put there."""
+    return {_PROOF: hashlib.sha256(body).hexdigest()}
 
 
 def json_bytes(content: dict[str, Any]) -> bytes:

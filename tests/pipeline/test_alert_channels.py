@@ -233,7 +233,35 @@ def test_a_wrong_login_is_told_of_by_doctor(new_mill, private_office, certificat
 
     assert not found.is_well
     assert "535" in found.detail
-    assert "login" in found.remedy
+
+
+@pytest.mark.parametrize(
+    "change", [{"extra": "{"}, {"extra": "[]"}, {"password": "käfer"}, {"host": 7}], ids=str
+)
+def test_a_connection_that_cannot_be_used_is_told_of_without_its_password(
+    new_mill, private_office, certificate, monkeypatch, change
+):
+    _, connection = private_office
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    mill = new_mill(AIRFLOW_CONN_SMTP_DEFAULT=json.dumps(connection | change))
+    post(mill)
+
+    found = mail_of(mill)
+
+    assert deliver(mill) == 0
+    assert not found.is_well
+    assert "smtp_default" in found.detail.lower()
+    assert "käfer" not in found.detail + outbox_row(mill)["error"]
+
+
+def test_a_server_is_trusted_blindly_when_the_connection_says_so(new_mill, private_office):
+    office, connection = private_office
+    connection["extra"]["ssl_context"] = "none"
+    mill = new_mill(AIRFLOW_CONN_SMTP_DEFAULT=json.dumps(connection))
+    post(mill)
+
+    assert deliver(mill) == 1
+    assert office.subjects == ["A word"]
 
 
 # --- mail and webhook ----------------------------------------------------------------------------

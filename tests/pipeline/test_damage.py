@@ -374,15 +374,20 @@ DAMAGES = {
     "manifest: rotten": (rotten(the_manifest), "no_snapshot"),
     "manifest: parent dropped": (without(the_parent), "no_manifest"),
     "manifest: fates dropped": (without(the_fates), "no_manifest"),
-    "manifest: shard dropped from it": (manifest_changed(lambda s: s[1:]), "no_dataset_row"),
-    "manifest: shard doubled in it": (manifest_changed(lambda s: s + s[:1]), "dataset_row_twice"),
-    "manifest: shards in another order": (
-        manifest_changed(lambda s: s[::-1]),
+    "manifest: shard dropped from it": (manifest_changed(lambda s: s[1:]), "altered_manifest"),
+    "manifest: shard doubled in it": (manifest_changed(lambda s: s + s[:1]), "altered_manifest"),
+    "manifest: shards in another order": (manifest_changed(lambda s: s[::-1]), "altered_manifest"),
+    "manifest: shards without paths": (
+        manifest_changed(lambda s: [{} for _ in s]),
         "altered_manifest",
+    ),
+    "part: fate that is in no law": (
+        table_changed(PART, lambda rows: [row | {"image_fate": "strange"} for row in rows]),
+        "altered_image_row",
     ),
     "manifest: shard added to it": (
         manifest_changed(lambda s: [*s, s[0] | {"path": "data/train/none.parquet"}]),
-        "no_shard",
+        "altered_manifest",
     ),
     "manifest: LATEST dropped": (without(LATEST), "no_snapshot"),
     "manifest: LATEST rotten": (rotten(LATEST), "no_snapshot"),

@@ -11,6 +11,7 @@ from drivers import (
     accounts,
     assert_books_are_closed,
     delete,
+    delete_for_good,
     drop,
     finish_batch,
     fragile,
@@ -198,7 +199,8 @@ def test_an_image_that_can_be_opened_now_is_decoded(settled):
 def mend(mill, folder, content):
     """Stand in for a better decoder: the landed object is gone, and what was kept is readable."""
     delete(mill, layout.LANDING + TORN, images_at(mill, TORN)[0]["version"])
-    mill.store.put_derived(folder + "original", content, content_type="image/png")
+    delete_for_good(mill, folder + "original")
+    mill.store.create(folder + "original", content)
 
 
 def test_an_image_that_still_cannot_be_opened_has_one_attempt_more(settled):

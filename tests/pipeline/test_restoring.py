@@ -1,13 +1,15 @@
 """Healing puts back what was written once, from the versions that a bucket keeps."""
 
+import pyarrow as pa
 import pytest
 
-from drivers import delete, drop, run_pipeline, tamper
+from drivers import delete, delete_for_good, drop, run_pipeline, tamper
 from engines.scripted import picture, prose
-from scanmill import layout
+from scanmill import layout, schema
 from scanmill.errors import FatalError
 from scanmill.steps.auditing import audit
 from scanmill.steps.healing import heal
+from scanmill.store import parquet_bytes
 
 ON_BOTH_STORES = True
 PART = layout.part("c-000001", 0)
@@ -27,7 +29,7 @@ def settled(new_mill, open_gates):
     return make
 
 
-def test_what_was_overwritten_and_deleted_is_as_it_was_first(settled):
+def test_what_was_overwritten_and_deleted_is_as_we_wrote_it(settled):
     mill = settled()
     first = mill.store.read(PART)
     for content in (b"second", b"third"):
@@ -43,6 +45,53 @@ def test_what_was_overwritten_and_deleted_is_as_it_was_first(settled):
     }
     assert healed == len(findings) == 2
     assert mill.store.read(PART) == first
+    assert audit(mill) == []
+
+
+def test_what_changed_and_breaks_no_count_is_named_and_put_back(settled):
+    mill = settled()
+    first = mill.store.read(PART)
+    forged = [row | {"text": "forged"} for row in mill.store.read_table(PART).to_pylist()]
+    tamper(mill, PART, parquet_bytes(pa.Table.from_pylist(forged, schema=schema.PAGES)))
+
+    (finding,) = audit(mill)
+    heal(mill)
+
+    assert (finding.kind, finding.subject) == ("altered_object", PART)
+    assert mill.store.read(PART) == first
+    assert audit(mill) == []
+
+
+def test_what_we_wrote_anew_after_a_deletion_is_ours(settled):
+    mill = settled()
+    anew = parquet_bytes(mill.store.read_table(PART).replace_schema_metadata({"again": "1"}))
+    delete(mill, PART)
+    mill.store.create(PART, anew)
+
+    assert audit(mill) == []
+
+
+def test_what_a_person_put_back_from_a_copy_stays(settled):
+    mill = settled()
+    copy = mill.store.read(PART)
+    delete_for_good(mill, PART)
+    for content in (b"bad", copy):
+        tamper(mill, PART, content)
+
+    assert audit(mill) == []
+
+
+def test_what_was_put_back_proves_itself_when_the_first_version_has_expired(settled):
+    mill = settled()
+    (first,) = mill.store.list_versions(PART)
+    content = mill.store.read(PART)
+    for _ in range(2):
+        tamper(mill, PART, b"bad")
+        audit(mill)
+        heal(mill)
+        delete(mill, PART, first.version)
+
+    assert mill.store.read(PART) == content
     assert audit(mill) == []
 
 

@@ -8,7 +8,7 @@ import botocore.endpoint
 import pyarrow as pa
 import pytest
 
-from drivers import delete, drop, s3
+from drivers import delete, drop, s3, tamper
 from engines.faulty_s3 import answering
 from scanmill.errors import FatalError, RetryableError
 from scanmill.models import generation
@@ -162,16 +162,29 @@ def test_a_deleted_object_is_gone_and_its_versions_are_not(mill, store):
     assert store.read_version("landing/a", version) == b"first"
 
 
-@pytest.mark.parametrize("name", ["a", "é 100%+?#/b"])
-def test_an_earlier_version_is_put_back(mill, store, name):
-    first = drop(mill, name, b"first")
-    drop(mill, name, b"second")
-    store.put_back(f"landing/{name}", first)
-    over_another = store.read(f"landing/{name}")
-    delete(mill, f"landing/{name}")
-    store.put_back(f"landing/{name}", first)
+def test_what_others_put_over_ours_is_known_and_put_back(mill, store):
+    key = "batches/é 100%+?#-000001/plan.parquet"
+    store.create(key, b"ours", content_type="text/plain")
+    untouched = list(store.list_changed("batches/"))
+    tamper(mill, key, b"theirs")
+    (altered,) = store.list_changed("batches/")
+    delete(mill, key)
+    (gone,) = store.list_changed("batches/")
+    store.put_back(gone)
 
-    assert (over_another, store.read(f"landing/{name}")) == (b"first", b"first")
+    assert untouched == []
+    assert (altered.key, altered.body, altered.is_gone) == (key, b"ours", False)
+    assert (gone.body, gone.content_type, gone.is_gone) == (b"ours", "text/plain", True)
+    assert store.read(key) == b"ours"
+    assert list(store.list_changed("batches/")) == []
+
+
+@pytest.mark.parametrize("key", ["datasets/c/_snapshots/LATEST", "datasets/c/README.md"])
+def test_what_is_written_often_never_counts_as_changed(mill, store, key):
+    store.create(key, b"ours")
+    tamper(mill, key, b"theirs")
+
+    assert list(store.list_changed("datasets/")) == []
 
 
 def test_a_generation_that_was_overwritten_is_not_read_as_the_old_one(new_mill):

@@ -70,7 +70,7 @@ def _deliver(mill: Mill, message: sa.RowMapping, away: dict[str, str]) -> bool:
         except _CHANNEL_ERRORS as error:
             log.warning("alert=%s did not go by %s: %s", message["kind"], name, type(error))
             # A malformed address quotes itself, and a webhook's address is a secret.
-            is_secret = type(error) is ValueError
+            is_secret = isinstance(error, ValueError) and not isinstance(error, OSError)
             errors.append(
                 f"{name}: " + ("its address cannot be used" if is_secret else repr(error))
             )
@@ -121,10 +121,11 @@ def mail_server(settings: Settings) -> Iterator[smtplib.SMTP]:
         smtplib.SMTPException: the server refuses.
     """
     connection = _smtp_connection(settings)
-    extra = connection.get("extra") or {}
-    extra = json.loads(extra) if isinstance(extra, str) else extra
+    extra = connection["extra"]
     host, port = connection["host"], connection.get("port")
-    trusted = ssl.create_default_context()  # smtplib's own trusts everybody
+    # smtplib's own trusts everybody: that has to be asked for, as with Airflow.
+    is_trusting = extra.get("ssl_context") == "none"
+    trusted = None if is_trusting else ssl.create_default_context()
     with contextlib.ExitStack() as stack:
         if extra.get("disable_ssl"):
             smtp = stack.enter_context(smtplib.SMTP(host, port or 25, timeout=_TIMEOUT_SECONDS))
@@ -135,21 +136,31 @@ def mail_server(settings: Settings) -> Iterator[smtplib.SMTP]:
                 smtplib.SMTP_SSL(host, port or 465, timeout=_TIMEOUT_SECONDS, context=trusted)
             )
         if connection.get("login"):
-            smtp.login(connection["login"], connection.get("password", ""))
+            _log_in(smtp, connection["login"], connection.get("password") or "")
         yield smtp
+
+
+def _log_in(smtp: smtplib.SMTP, login: str, password: str) -> None:
+    try:
+        smtp.login(login, password)
+    except UnicodeEncodeError:  # which would show the password
+        raise FatalError("The login of smtp_default has letters that SMTP cannot send.") from None
 
 
 def _smtp_connection(settings: Settings) -> dict[str, Any]:
     try:
         connection = json.loads(settings.smtp_connection)
-    except ValueError:
-        connection = None
-    if not (isinstance(connection, dict) and isinstance(connection.get("host"), str)):
+        extra = connection.get("extra") or {}
+        extra = json.loads(extra) if isinstance(extra, str) else extra
+        is_understood = isinstance(connection["host"], str) and isinstance(extra, dict)
+    except (ValueError, AttributeError, KeyError):
+        is_understood = False
+    if not is_understood:
         raise FatalError(
             "AIRFLOW_CONN_SMTP_DEFAULT is no connection in JSON. Write it as "
-            '{"conn_type": "smtp", "host": "...", "port": 25}.'
+            '{"conn_type": "smtp", "host": "...", "port": 25, "extra": {}}.'
         )
-    return connection
+    return dict(connection) | {"extra": extra}
 
 
 def _send_webhook(settings: Settings, message: sa.RowMapping) -> None:

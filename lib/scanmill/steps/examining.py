@@ -183,14 +183,20 @@ def _mail(mill: Mill) -> Iterator[Result]:
         remedy = "Set AIRFLOW_CONN_SMTP_DEFAULT."
         yield Result(name="mail", is_well=False, detail=detail, remedy=remedy)
         return
-    remedy = "Mend the connection smtp_default: host, port, login, disable_ssl, disable_tls."
+    remedy = (
+        "Mend the connection smtp_default: host, port, login, disable_ssl, disable_tls. "
+        "An authority of your own goes into SSL_CERT_FILE."
+    )
     try:
         with mail_server(mill.settings) as smtp:
             code, _ = smtp.noop()
+            host, port, *_ = smtp.sock.getpeername() if smtp.sock else ("", 0)
     except (OSError, smtplib.SMTPException) as error:
         yield Result(name="mail", is_well=False, detail=str(error), remedy=remedy)
         return
-    yield Result(name="mail", is_well=code == 250, detail=f"answers {code}", remedy=remedy)
+    yield Result(
+        name="mail", is_well=code == 250, detail=f"{host}:{port} answers {code}", remedy=remedy
+    )
 
 
 def _airflow(mill: Mill) -> Iterator[Result]:

@@ -32,7 +32,7 @@ def heal(mill: Mill) -> int:
     with mill.ledger.reading() as connection:
         latest = receipts.latest_audit(connection)
     before = [recalled(entry) for entry in latest["findings"]] if latest else audit(mill)
-    _mend(mill, lambda mill: put_back(mill, before))
+    put_back(mill, before)
     is_mended = _mend(mill, _finish_publishing)
     _plan_what_nobody_planned(mill)
     if is_mended and not before:

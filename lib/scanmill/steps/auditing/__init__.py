@@ -28,7 +28,6 @@ _CHECKS = (
     check_parts,
     check_quarantine,
     check_snapshots,
-    check_versions,
 )
 
 
@@ -38,6 +37,8 @@ def audit(mill: Mill) -> list[Finding]:
     with mill.ledger.reading() as connection:
         books = read_books(connection)
     findings = [finding for check in _CHECKS for finding in check(mill, books)]
+    blamed = {finding.address for finding in findings if finding.address}
+    findings += check_versions(mill, blamed)
     findings.sort(key=lambda finding: (not finding.is_lost, finding.kind, finding.subject))
     result = {
         "finished_at": dt.datetime.now(dt.UTC),

@@ -160,7 +160,7 @@ def _same_image(books: Books, row: Row, batch_id: str, address: str) -> Iterator
     image = books.images.get(row["image_id"])
     if image is None or image["batch_id"] != batch_id:
         return
-    if image["fate"] not in _BECOMES[row["image_fate"]] or image["sha256"] != row["sha256"]:
+    if image["fate"] not in _BECOMES.get(row["image_fate"], ()) or image["sha256"] != row["sha256"]:
         detail = f"read as [{row['image_fate']}], now [{image['fate']}]; or its sha256 is another"
         yield Finding(FindingKind.ALTERED_IMAGE_ROW, row["source_key"], detail, address=address)
 

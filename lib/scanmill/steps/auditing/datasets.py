@@ -1,6 +1,7 @@
 """Holds quarantine and published datasets against the books."""
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -123,18 +124,20 @@ def _snapshot(mill: Mill, snapshot: Row, published: set[str]) -> Iterator[Findin
     folder = layout.dataset(snapshot["collection"])
     address = folder + snapshot["manifest"]
     try:
-        manifest = mill.store.read_json(address, names=_MANIFEST)
+        content = mill.store.read(address)
         pointer = mill.store.read(folder + layout.LATEST).decode(errors="replace")
         current = mill.store.read_json(folder + pointer, names=_MANIFEST)
     except (ObjectGoneError, AlteredError) as error:
         yield Finding(FindingKind.NO_SNAPSHOT, folder, str(error), is_lost=True, address=address)
         return
+    if not _is_named_after(address, content):
+        detail = "its list of shards is not the one that was published"
+        yield Finding(FindingKind.ALTERED_MANIFEST, address, detail, is_lost=True, address=address)
+        return
+    manifest = json.loads(content)
     if current["version"] < manifest["version"]:
         detail = f"LATEST names {current['version']}, {manifest['version']} was published"
         yield Finding(FindingKind.STALE_POINTER, folder, detail, is_lost=True)
-    if not _is_named_after(address, mill.store.read(address)):
-        detail = "the list of its shards was changed"
-        yield Finding(FindingKind.ALTERED_MANIFEST, address, detail, address=address)
     rows: Counter[str] = Counter()
     for shard in manifest["shards"]:
         found = _shard(mill, folder + shard["path"], shard)
