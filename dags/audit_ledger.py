@@ -1,7 +1,7 @@
 """# Audit ledger
 
-Compares listing, ledger, parts, quarantine and snapshots, names what is off, and mends what the
-pipeline's own steps can mend.
+Compares listing, ledger, parts, quarantine and snapshots, names what is off, and mends what can be
+mended.
 
 **Starts** every `SCANMILL_AUDIT_SECONDS`.
 **Publishes** the `pages` asset for batches that were judged good and not built: a lost event heals.
@@ -32,7 +32,7 @@ def audit() -> int:
 
 @task
 def heal() -> int:
-    """Put back what was written once, enter what the books lack, then audit again."""
+    """Put back what we wrote once, enter what the books lack, then audit again."""
     from scanmill.steps import Mill, healing
 
     return healing.heal(Mill.from_settings())

@@ -296,8 +296,8 @@ def test_the_audit_says_what_to_type(run, published):
 
     _, _, err = run("audit")
 
-    assert "LOST no_page_row" in err
-    assert "landing/books/a/1.png: page 1 was read" in err
+    assert "no_page_row: A page was read" in err
+    assert "LOST landing/books/a/1.png: page 1 was read" in err
     assert "-> Type `./scanmill heal`" in err
 
 

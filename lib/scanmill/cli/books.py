@@ -65,7 +65,7 @@ def audit(*, as_json: bool) -> int:
 
 @click.command()
 def heal() -> int:
-    """Mend the books with the pipeline's own steps, then audit again; deletes nothing."""
+    """Put back, finish and enter what can be, then audit again; deletes nothing."""
     mill = open_mill()
     auditing.audit(mill)
     people.print(f"Mended {healing.heal(mill)} findings.")

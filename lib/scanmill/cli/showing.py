@@ -99,11 +99,11 @@ def show_findings(findings: Sequence[Mapping[str, Any]]) -> None:
     for finding in findings:
         by_kind.setdefault(finding["kind"], []).append(finding)
     for kind, found in by_kind.items():
-        is_lost = any(finding["is_lost"] for finding in found)
-        mark = Text("LOST ", style="bold red") if is_lost else Text("off  ", style="yellow")
-        people.print(mark + Text(f"{kind}: {found[0]['meaning']}"))
+        people.print(Text(kind, style="bold") + f": {found[0]['meaning']}")
         for finding in found:
-            people.print(Text("     ") + safe(finding["subject"]) + ": " + safe(finding["detail"]))
+            is_lost = finding["is_lost"]
+            mark = Text("LOST ", style="bold red") if is_lost else Text("off  ", style="yellow")
+            people.print(mark + safe(finding["subject"]) + ": " + safe(finding["detail"]))
         people.print(Text("  -> ", style="bold") + found[0]["remedy"])
 
 

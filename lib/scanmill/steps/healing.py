@@ -1,4 +1,4 @@
-"""Heals the books with the pipeline's own steps, then audits again; it deletes nothing."""
+"""Heals: puts back what we wrote, takes the pipeline's own steps, audits again; deletes nothing."""
 
 import logging
 from collections.abc import Callable
