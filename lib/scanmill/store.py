@@ -356,6 +356,9 @@ def _explained(error: ClientError | BotoCoreError, subject: str) -> ScanmillErro
     """Return our error for the store's: gone, denied, lost race, wrong set-up or try again."""
     code = _code(error)
     message = f"[{subject}]: {error}"
+    if code == "RequestTimeTooSkewed":
+        # Never tried again: Airflow would wait by the same wrong clock. The sweep comes by ours.
+        return FatalError(f"The clock of this machine is wrong. Set it: {message}")
     if code == "NoSuchBucket":
         return NoSuchBucketError(f"There is no such bucket: {message}. See: ./scanmill doctor")
     if code in _NOT_SET_UP or isinstance(error, ParamValidationError):

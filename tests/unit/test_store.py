@@ -275,6 +275,7 @@ def test_a_bucket_says_whether_it_keeps_versions(new_mill):
         (404, "NoSuchBucket", FatalError),
         (403, "InvalidAccessKeyId", FatalError),
         (403, "SignatureDoesNotMatch", FatalError),
+        (403, "RequestTimeTooSkewed", FatalError),
         (500, "InternalError", RetryableError),
         (503, "SlowDown", RetryableError),
         (400, "RequestTimeout", RetryableError),
