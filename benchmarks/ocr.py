@@ -102,7 +102,7 @@ def main():
     parser.add_argument("--pages", type=Path, required=True, metavar="DIR")
     parser.add_argument("--repeat", type=int, default=5, help="repetitions; peers are read once")
     parser.add_argument("--rows", default=",".join(ROWS), help="names, joined by commas")
-    parser.add_argument("--slope", type=int, default=0, metavar="N", help="read them N times more")
+    parser.add_argument("--slope", type=int, default=0, metavar="N", help="then read them N times")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     parser.add_argument("--growth", action="store_true", help="also read 10, 100 and 1,000 pages")
     options = parser.parse_args()

@@ -207,7 +207,8 @@ class Store:
         current = next((entry for entry in newest_first if entry.is_latest), None)
         if current is None or self._proven(current):
             return None
-        proven = next((one for entry in newest_first if (one := self._proven(entry))), None)
+        earlier = (entry for entry in newest_first if entry is not current)
+        proven = next((one for entry in earlier if (one := self._proven(entry))), None)
         if proven is None:
             return None
         try:
