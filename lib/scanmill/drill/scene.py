@@ -31,6 +31,8 @@ Sign = Callable[[], object]
 WORK_SECONDS = 90
 """The patience of waiting for something to break; it decides nothing but when to give up."""
 
+_JUDGED_PAGES = 32
+"""Enough for the shares of `expectations/pages_gate.json`, which count from 30 pages up."""
 
 _PATIENTLY = tenacity.retry(
     retry=tenacity.retry_if_exception_type((BotoCoreError, ClientError)),
@@ -102,9 +104,13 @@ class Scene:
         self.put(page.texts[0])
         self.put_junk()
 
-    def put_nonsense(self) -> Upload:
-        """Upload a page on which nothing but nonsense stands."""
-        return self.put(paper.gibberish(f"{self.collection} {self.rng.random()}"))
+    def put_volume(self, write: Callable[[str], str]) -> Upload:
+        """Upload enough pages for a gate to judge; `write` makes the text of a page from a seed.
+
+        They are one image: single ones might be planned into several batches, too small to judge.
+        """
+        seeds = (f"{self.collection} {self.rng.random()}" for _ in range(_JUDGED_PAGES))
+        return self.put(*map(write, seeds), key=self._name("tif"))
 
     def put_junk(self) -> Upload:
         """Upload bytes that are no image."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from scanmill.drill import paper
 from scanmill.drill.fault import Fault
 from scanmill.drill.hooks import Order
 from scanmill.drill.scene import Scene
@@ -65,15 +66,14 @@ def _take_mail_away(scene: Scene) -> None:
         return
     scene.scratch.send(pid, signal.SIGSTOP)
     try:
-        pages = [scene.put_nonsense() for _ in range(32)]
+        volume = scene.put_volume(paper.gibberish)
         is_told = scene.mailed("is held")
         scene.began(1, sign=lambda: not scene.scratch.is_mail_taken())
         scene.wait_until_held()
         time.sleep(_MAIL_AWAY_SECONDS)
     finally:
         scene.scratch.send(pid, signal.SIGCONT)
-    for page in pages:
-        scene.witness.amend(page, is_held=True)
+    scene.witness.amend(volume, is_held=True)
     if not wait_until(is_told, seconds=60):
         scene.fail("the mail about the held batch never came")
 

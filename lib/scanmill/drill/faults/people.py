@@ -2,7 +2,7 @@
 
 import time
 
-from scanmill.drill import reader
+from scanmill.drill import paper, reader
 from scanmill.drill.fault import Fault
 from scanmill.drill.own_stack import DAGS
 from scanmill.drill.scene import Scene
@@ -43,7 +43,7 @@ def _use_wrong_model(scene: Scene) -> None:
     """Read a batch with another model, see it held, and read it again with the right one."""
     scene.scratch.use_model(reader.WRONG_MODEL)
     try:
-        pages = [scene.put(scene.text()) for _ in range(32)]
+        volume = scene.put_volume(paper.prose)
         scene.began(1, sign=scene.mailed("is held"))
         is_held = scene.wait_until_held()
     finally:
@@ -51,8 +51,7 @@ def _use_wrong_model(scene: Scene) -> None:
     if is_held:
         batch_id = scene.batches()[-1]["batch_id"]
         scene.scratch.type("review", batch_id, "--discard", "--because", "a wrong model read it")
-        for page in pages:
-            scene.witness.amend(page, is_held=True, fates=frozenset({"withdrawn"}))
+        scene.witness.amend(volume, is_held=True, fates=frozenset({"withdrawn"}))
 
 
 FAULTS = (
