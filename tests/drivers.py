@@ -57,7 +57,7 @@ def delete_for_good(mill, key):
 
 def s3(mill):
     """Return the client of the mill's bucket."""
-    return mill.store._s3
+    return mill.store._s3.client
 
 
 # --- the steps -----------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ class FragileLedger(Ledger):
 def fragile(mill, fuse):
     """Return the same mill, run by a process that ends when the fuse burns through."""
     store = FragileStore(mill.store.bucket, fuse)
-    store._s3 = s3(mill)  # a client of its own costs more than the step
+    store._s3 = mill.store._s3  # a client of its own costs more than the step
     return dataclasses.replace(
         mill,
         store=store,

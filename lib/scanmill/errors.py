@@ -3,9 +3,11 @@
     ScanmillError
     ├── PageError        set this image or page aside with a reason, go on with its mates
     ├── RetryableError   the world failed, not the data: the same task again, later
-    └── FatalError       no attempt can help: stop and tell a person
-        ├── UsageError   wrong usage of a command: exit code 2
-        └── GateFailed   a gate held a batch: a person decides
+    ├── FatalError       no attempt can help: stop and tell a person
+    │   ├── UsageError   wrong usage of a command: exit code 2
+    │   └── GateFailed   a gate held a batch: a person decides
+    └── ObjectGoneError, ObjectDeniedError, LostRaceError
+                         answers of the store that its caller settles
 
 Anything else that is raised is a bug: it is never caught and turns the task red.
 """
@@ -43,3 +45,23 @@ class UsageError(FatalError):
 
 class GateFailed(FatalError):  # noqa: N818 - a verdict, not a malfunction
     """A gate held the batch; everything is written, and `scanmill review` decides."""
+
+
+class NoSuchBucketError(FatalError):
+    """The bucket is not there."""
+
+
+class AlteredError(FatalError):
+    """Bytes of ours that were altered behind our back."""
+
+
+class ObjectGoneError(ScanmillError):
+    """The object or this version of it is not there."""
+
+
+class ObjectDeniedError(ScanmillError):
+    """The store refuses to hand out this object: forbidden or archived."""
+
+
+class LostRaceError(ScanmillError):
+    """A conditional PUT found that somebody else was first."""

@@ -29,7 +29,7 @@ from drivers import (
 )
 from engines.scripted import ScriptedEngine, picture, prose
 from scanmill import layout
-from scanmill.errors import FatalError, RetryableError, UsageError
+from scanmill.errors import FatalError, ObjectDeniedError, RetryableError, UsageError
 from scanmill.ledger import Ledger, candidates, receipts
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState, Reason, SetAside
@@ -37,7 +37,7 @@ from scanmill.steps import building, judging, planning
 from scanmill.steps.auditing import audit
 from scanmill.steps.healing import heal
 from scanmill.steps.reviewing import decide
-from scanmill.store import ObjectDeniedError, Store
+from scanmill.store import Store
 
 pytestmark = pytest.mark.usefixtures("open_gates")
 

@@ -38,7 +38,7 @@ from drivers import (
 from engines.scripted import BrokenEngine, blank, picture, prose, volume
 from scanmill import layout
 from scanmill.dataset import manifests
-from scanmill.errors import FatalError, RetryableError
+from scanmill.errors import FatalError, ObjectDeniedError, RetryableError
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState, ImageFate, PageFate, Reason
 from scanmill.steps import building, judging, planning, recognizing
@@ -46,7 +46,7 @@ from scanmill.steps.auditing import audit
 from scanmill.steps.healing import heal
 from scanmill.steps.receipting import is_balanced, receipt
 from scanmill.steps.tracing import trace
-from scanmill.store import ObjectDeniedError, Store, parquet_bytes
+from scanmill.store import Store, parquet_bytes
 
 BATCH = "c-000001"
 GOOD, COPY, TORN, BLANK, BOUND = (

@@ -35,15 +35,16 @@ from drivers import (
 )
 from engines.scripted import gibberish, picture, prose, volume
 from scanmill import layout
-from scanmill.errors import FatalError, GateFailed, UsageError
+from scanmill.errors import FatalError, GateFailed, ObjectDeniedError, UsageError
 from scanmill.ledger import candidates
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState, ImageFate, PageFate, Reason
+from scanmill.s3 import Bucket
 from scanmill.steps import building, judging, planning, recognizing
 from scanmill.steps.auditing import audit
 from scanmill.steps.healing import heal
 from scanmill.steps.tracing import trace
-from scanmill.store import ObjectDeniedError, Store, parquet_bytes
+from scanmill.store import Store, parquet_bytes
 
 EXPECTATIONS = Path(__file__).parents[2] / "expectations"
 BATCH, NEXT = "c-000001", "c-000002"
@@ -115,31 +116,33 @@ def test_a_batch_missing_from_the_ledger_is_named_and_healed(mill, folder):
 # --- objects that are denied ---------------------------------------------------------------------
 
 
-class DenyingStore(Store):
-    """A store that never hands out these keys of landing, however it is asked."""
+class DenyingBucket(Bucket):
+    """A bucket that never hands out these keys of landing, however it is asked."""
 
-    def __init__(self, bucket, *keys):
-        super().__init__(bucket)
+    def __init__(self, name, *keys):
+        super().__init__(name)
         self._keys = {layout.LANDING + key for key in keys}
 
-    def _call(self, verb, **arguments):
+    def call(self, verb, **arguments):
         if verb != "put_object" and self._is_denied(arguments):
             raise ObjectDeniedError(f"[{arguments['Key']}] AccessDenied")
-        return super()._call(verb, **arguments)
+        return super().call(verb, **arguments)
 
     def _is_denied(self, arguments):
         return arguments.get("Key") in self._keys
 
 
-class VersionDenyingStore(DenyingStore):
-    """A store for a role that may read what is current, but no version by its name."""
+class VersionDenyingBucket(DenyingBucket):
+    """A bucket for a role that may read what is current, but no version by its name."""
 
     def _is_denied(self, arguments):
         return "VersionId" in arguments and arguments["Key"].startswith(layout.LANDING)
 
 
-def denying(mill, *keys, store=DenyingStore):
-    return dataclasses.replace(mill, store=store(mill.store.bucket, *keys))
+def denying(mill, *keys, bucket=DenyingBucket):
+    store = Store(mill.store.bucket)
+    store._s3 = bucket(mill.store.bucket, *keys)
+    return dataclasses.replace(mill, store=store)
 
 
 @pytest.mark.parametrize("other", ["c/x/z.png", "elsewhere/x/a.png"])
@@ -164,7 +167,7 @@ def test_a_role_that_may_read_no_version_blames_no_image(new_mill):
     planning.plan_batches(mill)
 
     with pytest.raises(FatalError, match="s3:GetObjectVersion"):
-        read_batch(denying(mill, store=VersionDenyingStore), BATCH)
+        read_batch(denying(mill, bucket=VersionDenyingBucket), BATCH)
 
     assert image_counts(mill) == {"landed": 3, "pending": 3}
 

@@ -6,12 +6,14 @@ import pytest
 
 from drivers import (
     assert_books_are_closed,
+    delete,
     drop,
     finish_batch,
     pages_at,
     read_batch,
     rows_of,
     run_pipeline,
+    tamper,
 )
 from engines.scripted import ScriptedEngine, picture, prose, volume
 from scanmill import layout, ocr
@@ -197,9 +199,9 @@ def test_a_reading_whose_part_is_damaged_is_made_again(mill, engine, content):
     read_batch(mill, first, engine)
     address = layout.part(first, 0)
     if content is None:
-        mill.store._s3.delete_object(Bucket=mill.store.bucket, Key=address)
+        delete(mill, address)
     else:
-        mill.store._s3.put_object(Bucket=mill.store.bucket, Key=address, Body=content)
+        tamper(mill, address, content)
     drop(mill, "c/b.png", picture(prose(1)))
 
     read_batch(mill, planned(mill), engine)

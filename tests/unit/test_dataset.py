@@ -10,9 +10,8 @@ from engines.scripted import prose
 from scanmill import layout, schema
 from scanmill.dataset import card, duplicates, labels, splits
 from scanmill.dataset.manifests import Manifest, MetadataFile, Shard, history, publish, read_latest
-from scanmill.errors import FatalError, PageError
+from scanmill.errors import FatalError, LostRaceError, PageError
 from scanmill.models import Reason
-from scanmill.store import LostRaceError
 
 # --- labels --------------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from scanmill import layout, schema
 from scanmill.dataset.manifests import Manifest, history
 from scanmill.dataset.splits import SPLITS
-from scanmill.errors import UsageError
-from scanmill.store import NoSuchBucketError, Store
+from scanmill.errors import NoSuchBucketError, UsageError
+from scanmill.store import Store
 
 if TYPE_CHECKING:
     import datasets

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from scanmill import layout
 from scanmill.dataset.splits import SPLITS
-from scanmill.errors import FatalError
+from scanmill.errors import FatalError, ObjectGoneError
 from scanmill.schema import SCHEMA_VERSION
-from scanmill.store import ObjectGoneError, Store, json_bytes
+from scanmill.store import Store, json_bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ import pyarrow as pa
 
 from scanmill import layout, schema
 from scanmill.dataset import duplicates
+from scanmill.errors import ObjectGoneError
 from scanmill.ledger import books, receipts
 from scanmill.steps import Mill
-from scanmill.store import ObjectGoneError
 
 log = logging.getLogger(__name__)
 

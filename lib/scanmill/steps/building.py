@@ -14,7 +14,14 @@ import tenacity
 from scanmill import __version__, layout, schema
 from scanmill.dataset import card, duplicates, labels, manifests, splits
 from scanmill.dataset.manifests import Manifest, MetadataFile, Shard
-from scanmill.errors import FatalError, RetryableError, UsageError
+from scanmill.errors import (
+    FatalError,
+    LostRaceError,
+    ObjectDeniedError,
+    ObjectGoneError,
+    RetryableError,
+    UsageError,
+)
 from scanmill.ledger import candidates, receipts
 from scanmill.models import BatchState, PageFate, Reason, Signature, hash_id
 from scanmill.quality import RowRules, find
@@ -22,7 +29,7 @@ from scanmill.steps import Mill, judging
 from scanmill.steps.adopting import adopt_snapshots, collection_of
 from scanmill.steps.deciding import Build, Row, decide, is_better
 from scanmill.steps.likeness import BuildTexts
-from scanmill.store import LostRaceError, ObjectDeniedError, ObjectGoneError, parquet_bytes
+from scanmill.store import parquet_bytes
 
 log = logging.getLogger(__name__)
 

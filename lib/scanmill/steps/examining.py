@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from scanmill import airflow_api, layout
 from scanmill.airflow_api import AirflowApi
-from scanmill.errors import ScanmillError
+from scanmill.errors import LostRaceError, ScanmillError
 from scanmill.ledger import outbox, receipts
 from scanmill.models import EngineName, hash_id
 from scanmill.ocr import choose_engine, is_installed
@@ -18,7 +18,6 @@ from scanmill.quality import RowRules, find
 from scanmill.sandbox import walls
 from scanmill.steps import Mill
 from scanmill.steps.delivering import mail_server
-from scanmill.store import LostRaceError
 
 _KEYED_ASSETS = ("image_batches", "pages", "dataset")
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from scanmill import layout
 from scanmill.dataset import card, manifests
-from scanmill.errors import FatalError
+from scanmill.errors import AlteredError, FatalError, ObjectGoneError
 from scanmill.findings import hints, recalled
 from scanmill.inert import inert
 from scanmill.ledger import receipts
@@ -18,7 +18,6 @@ from scanmill.steps.building import catch_up, write_card
 from scanmill.steps.rebuilding import rebuild
 from scanmill.steps.restoring import put_back
 from scanmill.steps.telling import settle
-from scanmill.store import AlteredError, ObjectGoneError
 
 log = logging.getLogger(__name__)
 

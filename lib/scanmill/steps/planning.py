@@ -11,14 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from scanmill import layout, schema
-from scanmill.errors import FatalError
+from scanmill.errors import FatalError, LostRaceError
 from scanmill.ledger import books, receipts, recipes
 from scanmill.ledger import tables as t
 from scanmill.listing import Listed
 from scanmill.models import Image, ImageFate, Reason, counted_etag, generation
 from scanmill.steps import Mill
 from scanmill.steps.adopting import adopt_batches, adopt_plan
-from scanmill.store import LostRaceError, parquet_bytes
+from scanmill.store import parquet_bytes
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from scanmill import layout
 from scanmill.dataset import labels
-from scanmill.errors import PageError
+from scanmill.errors import LostRaceError, ObjectDeniedError, ObjectGoneError, PageError
 from scanmill.images import Decoded, Decoder
 from scanmill.models import ImageFate, PageFate, Raster, Reason, Recognition, SetAside
 from scanmill.ocr import OcrEngine
@@ -18,7 +18,7 @@ from scanmill.sandbox import scratch
 from scanmill.steps import Mill
 from scanmill.steps.page_rows import PageWriter, Planned, reasons_to_keep, reused, unread
 from scanmill.steps.reusing import Archive
-from scanmill.store import LostRaceError, ObjectDeniedError, ObjectGoneError, json_bytes
+from scanmill.store import json_bytes
 
 Row = dict[str, Any]
 

@@ -14,7 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scanmill import __version__, alerts, layout, schema, textstats
-from scanmill.errors import FatalError, ScanmillError, UsageError
+from scanmill.errors import (
+    FatalError,
+    ObjectDeniedError,
+    ObjectGoneError,
+    ScanmillError,
+    UsageError,
+)
 from scanmill.images import Decoder
 from scanmill.ledger import books, outbox, receipts
 from scanmill.models import BatchKind, Reason
@@ -24,7 +30,7 @@ from scanmill.steps.adopting import adopt_plan, collection_of, enter_part
 from scanmill.steps.page_rows import PageWriter, Planned
 from scanmill.steps.reading import Reader
 from scanmill.steps.reusing import Archive
-from scanmill.store import ObjectDeniedError, ObjectGoneError, parquet_bytes
+from scanmill.store import parquet_bytes
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from scanmill import images, layout, report
+from scanmill.errors import LostRaceError, ObjectDeniedError, ObjectGoneError
 from scanmill.ledger import receipts
 from scanmill.models import ImageFate, PageFate, Raster, Reason
 from scanmill.quality import RowRules, Verdict, find
@@ -19,7 +20,6 @@ from scanmill.sandbox import scratch
 from scanmill.settings import Settings
 from scanmill.steps import Mill
 from scanmill.steps.adopting import collection_of
-from scanmill.store import LostRaceError, ObjectDeniedError, ObjectGoneError
 
 Row = dict[str, Any]
 

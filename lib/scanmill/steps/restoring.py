@@ -8,10 +8,11 @@ version is deleted: who wants an object gone for good deletes all its versions.
 import logging
 from collections.abc import Iterable
 
+from scanmill.changes import list_changes
+from scanmill.errors import ObjectDeniedError
 from scanmill.findings import Finding
 from scanmill.inert import inert
 from scanmill.steps import Mill
-from scanmill.store import ObjectDeniedError
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +24,10 @@ def put_back(mill: Mill, findings: Iterable[Finding]) -> None:
         RetryableError: the store failed.
     """
     for address in sorted({finding.address for finding in findings if finding.address}):
-        for change in mill.store.list_changed(address):
+        for change in list_changes(mill.store, address):
             try:
-                mill.store.put_back(change)
+                mill.store.put_back(change.written)
             except ObjectDeniedError as error:
                 log.warning("not put back: %s", inert(str(error), limit=300))
             else:
-                log.warning("put_back=%s", inert(change.key))
+                log.warning("put_back=%s", inert(change.written.key))

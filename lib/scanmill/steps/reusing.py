@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from scanmill import layout
+from scanmill.errors import AlteredError, ObjectGoneError
 from scanmill.ledger import recipes
 from scanmill.ocr import choose_engine, recipe
 from scanmill.steps import Mill
-from scanmill.store import AlteredError, ObjectGoneError
 
 Row = dict[str, Any]
 

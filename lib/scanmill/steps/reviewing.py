@@ -5,11 +5,10 @@ import logging
 from typing import Literal
 
 from scanmill import layout
-from scanmill.errors import UsageError
+from scanmill.errors import LostRaceError, UsageError
 from scanmill.ledger import books, receipts
 from scanmill.models import BatchState
 from scanmill.steps import Mill
-from scanmill.store import LostRaceError
 
 log = logging.getLogger(__name__)
 

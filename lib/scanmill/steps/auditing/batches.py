@@ -8,12 +8,12 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from scanmill import layout, schema
+from scanmill.errors import AlteredError, ObjectGoneError
 from scanmill.findings import Finding, FindingKind
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState, ImageFate
 from scanmill.steps import Mill
 from scanmill.steps.auditing.books import Books, Row
-from scanmill.store import AlteredError, ObjectGoneError
 
 _LEFT = {ImageFate.SUPERSEDED, ImageFate.WITHDRAWN}
 _BECOMES = {

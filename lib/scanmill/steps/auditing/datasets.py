@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scanmill import layout
+from scanmill.errors import AlteredError, ObjectDeniedError, ObjectGoneError
 from scanmill.findings import Finding, FindingKind
 from scanmill.models import ImageFate, PageFate
 from scanmill.steps import Mill
 from scanmill.steps.auditing.books import Books, Row
-from scanmill.store import AlteredError, ObjectDeniedError, ObjectGoneError
 
 _MANIFEST = ("version", "shards")
 

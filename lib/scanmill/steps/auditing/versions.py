@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
+from scanmill.changes import list_changes
 from scanmill.findings import Finding, FindingKind
 from scanmill.steps import Mill
 
@@ -14,7 +15,8 @@ def check_versions(mill: Mill, blamed: Collection[str]) -> Iterator[Finding]:
     What is gone is the business of those who miss it.
     """
     for top in _TOPS:
-        for change in mill.store.list_changed(top):
-            if not (change.is_gone or change.key.startswith(tuple(blamed))):
+        for change in list_changes(mill.store, top):
+            key = change.written.key
+            if not (change.is_gone or key.startswith(tuple(blamed))):
                 detail = "it is not as it was written"
-                yield Finding(FindingKind.ALTERED_OBJECT, change.key, detail, address=change.key)
+                yield Finding(FindingKind.ALTERED_OBJECT, key, detail, address=key)
