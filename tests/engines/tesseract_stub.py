@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from PIL import Image
+
 CRASH, SPIN, SLEEP, FLOOD, OMIT, RESIZE, FAIL, GARBLE, ALLOCATE = range(1, 10)
 POOR, MANY, LONE, JUMBLED, BAD = 21, 22, 23, 24, 25
 READS = {POOR: (8, 40.0), MANY: (200, 70.0), LONE: (1, 96.0), JUMBLED: (8, 64.0), BAD: (40, 50.0)}
@@ -17,12 +19,9 @@ WORDS, CONFIDENCE = 3, 91.5
 
 
 def pixels(path):
-    """Return width, height and the first pixel of a PGM, whose header is three lines."""
-    with Path(path).open("rb") as file:
-        file.readline()
-        width, height = file.readline().split()
-        file.readline()
-        return int(width), int(height), file.read(1)[0]
+    """Return width, height and the first pixel of a page."""
+    with Image.open(path) as picture:
+        return *picture.size, picture.getpixel((0, 0))
 
 
 def flood():
