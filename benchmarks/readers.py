@@ -169,6 +169,8 @@ def step(**options):
     """Return a reader that is the recognize step: S3, decode, OCR, measures, Parquet, ledger."""
 
     def start(folder):
+        import boto3
+
         from scanmill import layout
         from scanmill.ocr import choose_engine
         from scanmill.settings import Settings
@@ -180,10 +182,9 @@ def step(**options):
             bucket=bucket, ledger_url=f"sqlite:///{folder}/ledger.db", slice_images=2000, **options
         )
         mill = Mill.from_settings(settings)
-        mill.store._s3.create_bucket(Bucket=bucket)
-        mill.store._s3.put_bucket_versioning(
-            Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
-        )
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         reader = choose_engine(settings)
         numbers = itertools.count(1)
 
@@ -194,7 +195,7 @@ def step(**options):
                 key = f"{layout.LANDING}{collection}/{number:05d}{path.suffix}"
                 # Another end makes other bytes: the same would be read once.
                 body = path.read_bytes() + f"{number}".encode()
-                mill.store._s3.put_object(Bucket=bucket, Key=key, Body=body)
+                s3.put_object(Bucket=bucket, Key=key, Body=body)
             planning.plan_batches(mill)
             return layout.batch_id(collection, 1)
 

@@ -1,5 +1,6 @@
 """The drill itself: sound code comes through it, and three planted bugs do not."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -11,6 +12,8 @@ import pytest
 from planted import CONFUSES, DOUBLES, LOSES
 
 from scanmill.drill import faults
+from scanmill.drill.drilling import Outcome, Wish
+from scanmill.drill.fault import Result
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("scanmill")
@@ -46,6 +49,26 @@ def test_nothing_is_lost_under_six_faults():
         assert fault["injected"] > 0
         assert fault["uploads"] > 0
     assert code == 0
+
+
+def test_what_cannot_be_injected_proves_nothing():
+    fault = next(one for one in faults.ALL if one.name == "event_lost")
+    skipped = Result.not_injected(fault, "this stack has no queue")
+    seen = dataclasses.replace(
+        skipped, name="s3_503", injected=1, uploads=10, ok=True, hindrance=""
+    )
+    wish = Wish(faults=[fault], storms=0, uploads=1, seed=1, store="seaweedfs")
+
+    def outcome(*results):
+        return Outcome(wish=wish, faults=results, storms=(), seconds=1.0).to_json()
+
+    assert outcome(skipped) == {
+        "faults": [],
+        "not_injected": {"event_lost": "this stack has no queue"},
+        "ok": False,
+    }
+    assert outcome(seen, skipped)["faults"] == outcome(seen)["faults"] != []
+    assert outcome(seen, skipped)["ok"]
 
 
 def test_three_planted_bugs_turn_it_red(tmp_path):

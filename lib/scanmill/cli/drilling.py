@@ -120,8 +120,11 @@ def _show_outcome(outcome: "Outcome") -> None:
     people.print(table)
     for result, tally in outcome.storms:
         people.print(f"  {result.name}: a naive loop misses {tally.missing} of {tally.pages} pages")
-    count, verdict = len(outcome.results), "all ok" if outcome.ok else "NOT ok"
+    count, verdict = len(outcome.injected), "all ok" if outcome.ok else "NOT ok"
     people.print(f"{count} faults in {outcome.seconds:.0f} s: {verdict}")
+    if outcome.not_injected:
+        skipped = ", ".join(result.name for result in outcome.not_injected)
+        people.print(f"Not injected, and not counted: {skipped}")
 
 
 def _verdict(result: "Result") -> str:

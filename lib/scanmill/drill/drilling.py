@@ -39,13 +39,27 @@ class Outcome:
         return [*self.faults, *(result for result, _ in self.storms)]
 
     @property
+    def injected(self) -> list[Result]:
+        """The lines that count."""
+        return [result for result in self.results if not result.hindrance]
+
+    @property
+    def not_injected(self) -> list[Result]:
+        """The lines of what could not be broken here: they are shown, and prove nothing."""
+        return [result for result in self.results if result.hindrance]
+
+    @property
     def ok(self) -> bool:
-        """Tell whether nothing was lost, doubled or wrong, whatever was broken."""
-        return all(result.ok for result in self.results)
+        """Tell whether something was broken, and nothing was lost, doubled or wrong for it."""
+        return bool(self.injected) and all(result.ok for result in self.injected)
 
     def to_json(self) -> dict[str, Any]:
         """Return it for machines."""
-        return {"faults": [result.to_json() for result in self.results], "ok": self.ok}
+        return {
+            "faults": [result.to_json() for result in self.injected],
+            "not_injected": {result.name: result.hindrance for result in self.not_injected},
+            "ok": self.ok,
+        }
 
 
 def perform(wish: Wish, *, tell: Tell, show: Callable[[Outcome], None]) -> Outcome:

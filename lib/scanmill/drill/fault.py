@@ -62,7 +62,7 @@ class Result:
             lost=0,
             twice=0,
             wrong=0,
-            ok=True,
+            ok=False,
             hindrance=hindrance,
         )
 

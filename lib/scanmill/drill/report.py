@@ -72,7 +72,7 @@ def page(outcome: Outcome) -> str:
     """Return the page, in Markdown."""
     head = _HEAD.format(
         storms=len(outcome.storms),
-        faults=len(outcome.faults),
+        faults=len(_faults(outcome)),
         known=len(ALL),
         uploads=outcome.wish.uploads,
         date=dt.datetime.now(dt.UTC).date(),
@@ -87,11 +87,14 @@ def page(outcome: Outcome) -> str:
     if outcome.storms:
         rows = (_storm_row(*one) for one in outcome.storms)
         parts += [_STORMS, *rows, _sum(outcome.storms)]
-    counted = [result for result in outcome.faults if not result.hindrance]
-    if counted:
-        parts += [_FAULTS, *map(_fault_row, counted)]
-    skipped = (f" {one.name}: {one.hindrance}." for one in outcome.faults if one.hindrance)
+    if _faults(outcome):
+        parts += [_FAULTS, *map(_fault_row, _faults(outcome))]
+    skipped = (f" {one.name}: {one.hindrance}." for one in outcome.not_injected)
     return "".join([*parts, _NOT_INJECTED, *skipped, "\n"])
+
+
+def _faults(outcome: Outcome) -> list[Result]:
+    return [result for result in outcome.faults if not result.hindrance]
 
 
 def _storm_row(result: Result, tally: Tally) -> str:
