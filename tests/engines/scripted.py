@@ -33,7 +33,7 @@ class ScriptedEngine:
         return [self._read(pixels_of(raster)) for raster in rasters]
 
     def _read(self, pgm):
-        script = script_of(pgm) or {"text": "", "confidence": 0.0}
+        script = script_of(pgm.split(b"\n", 3)[-1]) or {"text": "", "confidence": 0.0}
         return _recognition(**script, engine=self.info)
 
 

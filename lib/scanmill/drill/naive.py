@@ -59,7 +59,6 @@ def _texts(body: bytes) -> Iterator[str]:
     image = Image.open(io.BytesIO(body))
     for number in range(getattr(image, "n_frames", 1)):
         image.seek(number)
-        header = f"P5\n{image.width} {image.height}\n255\n".encode()
-        script = script_of(header + image.convert("L").tobytes())
+        script = script_of(image.convert("L").tobytes())
         if script:
             yield script["text"]

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -25,12 +26,12 @@ _WORDS_PER_LINE = 8
 _SLOW_SECONDS = 8
 
 
-def script_of(pgm: bytes) -> dict[str, Any] | None:
-    """Return what the pixels of an 8-bit PGM say, or None when they say nothing."""
-    pixels = pgm.split(b"\n", 3)[-1].partition(bytes([PAPER]))[0]
-    if not pixels.startswith(b"{"):
+def script_of(pixels: bytes) -> dict[str, Any] | None:
+    """Return what the pixels of an 8-bit grey page say, or None when they say nothing."""
+    written = pixels.partition(bytes([PAPER]))[0]
+    if not written.startswith(b"{"):
         return None
-    script: dict[str, Any] = json.loads(pixels)
+    script: dict[str, Any] = json.loads(written)
     return script
 
 
@@ -53,14 +54,25 @@ def main() -> None:
         pages = Path(sys.argv[1]).read_text(encoding="utf-8").split("\n")[:-1]
         is_right = model.read_bytes() == MODEL
         for number, path in enumerate(pages, start=1):
-            table += _rows(number, Path(path).read_bytes(), is_right=is_right)
+            table += _rows(number, _Page(Path(path).read_bytes()), is_right=is_right)
         Path(f"{sys.argv[2]}.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
 
 
-def _rows(number: int, pgm: bytes, *, is_right: bool) -> Iterator[str]:
-    width, height = pgm.split(b"\n", 2)[1].split()
-    yield _row(1, number, 0, int(width), int(height), "-1", "")
-    script = script_of(pgm) or {"text": "", "confidence": 0.0}
+class _Page:
+    """A grey TIFF in one strip, as the engine hands it over: numbers of tags are those of TIFF 6.0."""
+
+    def __init__(self, tiff: bytes) -> None:
+        start = int.from_bytes(tiff[4:8], "little")
+        count = int.from_bytes(tiff[start : start + 2], "little")
+        entries = struct.iter_unpack("<HHII", tiff[start + 2 : start + 2 + 12 * count])
+        values = {tag: value for tag, _, _, value in entries}
+        self.width, self.height = values[256], values[257]
+        self.pixels = tiff[values[273] :]
+
+
+def _rows(number: int, page: _Page, *, is_right: bool) -> Iterator[str]:
+    yield _row(1, number, 0, page.width, page.height, "-1", "")
+    script = script_of(page.pixels) or {"text": "", "confidence": 0.0}
     text = script["text"] if is_right else nonsense(script["text"])
     for count, word in enumerate(text.split()):
         yield _row(5, number, count // _WORDS_PER_LINE, 9, 20, script["confidence"], word)

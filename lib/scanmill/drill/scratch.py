@@ -21,6 +21,7 @@ from scanmill.errors import RetryableError
 from scanmill.ledger import tables as t
 
 _TASK = re.compile(rb"airflow worker -- [0-9a-f]{8}-")
+_IDLE = re.compile(rb"airflow worker -- LocalExecutor: <idle>")
 
 
 class Scratch(OwnStack):
@@ -87,8 +88,15 @@ class Scratch(OwnStack):
 
     def tasks_at_work(self) -> list[int]:
         """Return the processes of this stack in which tasks run."""
+        return self._titled(_TASK)
+
+    def idle_workers(self) -> list[int]:
+        """Return the processes of the executor that wait for a task."""
+        return self._titled(_IDLE)
+
+    def _titled(self, title: re.Pattern[bytes]) -> list[int]:
         pids = self.processes()
-        return [pid for pid in pids if _TASK.search(_command_line(Path(f"/proc/{pid}")))]
+        return [pid for pid in pids if title.search(_command_line(Path(f"/proc/{pid}")))]
 
     def send_if_there(self, pid: int, number: signal.Signals) -> None:
         """Send a signal to a process that was one of this stack a moment ago."""

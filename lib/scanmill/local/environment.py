@@ -151,7 +151,7 @@ def _core(home: Home, stack: Stack, secrets: Secrets) -> dict[str, str]:
         _DAGS_FOLDER: str(homes.REPOSITORY / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(home.airflow / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTOR": "scanmill.orchestration.executor.LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         # A paused consumer loses events for good.
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",

@@ -16,6 +16,15 @@ def _kill_program(scene: Scene, *, name: str) -> None:
     scene.kill(name)
 
 
+def _kill_idle_workers(scene: Scene) -> None:
+    """Kill the executor's processes that wait for a task: one of them holds the lock of all."""
+    scheduler, workers = scene.scratch.pid("scheduler"), scene.scratch.idle_workers()
+    for pid in workers:
+        scene.scratch.send_if_there(pid, signal.SIGKILL)
+    scene.began(len(workers), sign=lambda: scene.scratch.pid("scheduler") not in {None, scheduler})
+    scene.drop()
+
+
 def _kill_supervisor(scene: Scene) -> None:
     """Kill what restarts the others, then type what `status` says."""
     scene.drop()
@@ -82,6 +91,13 @@ FAULTS = (
             is_quick=name in {"scheduler", "store"},
         )
         for name in _NAMES
+    ),
+    Fault(
+        name="kill_idle_workers",
+        what="kill -9 of the executor's processes that wait for a task, with the lock they hold",
+        expected="the scheduler is started again; every page published",
+        inject=_kill_idle_workers,
+        airflow="never: tasks stay queued for ever, and everything is called healthy",
     ),
     Fault(
         name="kill_supervisor",
