@@ -68,9 +68,9 @@ class AirflowApi:
         found = self._ask("GET", "/api/v2/dags", params={"tags": tag, "limit": _MOST})
         return {dag["dag_id"] for dag in found["dags"]}
 
-    def running_tasks(self) -> list[dict[str, Any]]:
-        """Return the tasks that run, of all DAGs, those that began first."""
-        params = {"state": "running", "order_by": "start_date", "limit": _MOST}
+    def tasks(self, state: str) -> list[dict[str, Any]]:
+        """Return the tasks in this state, of all DAGs, those that began first."""
+        params = {"state": state, "order_by": "start_date", "limit": _MOST}
         path = "/api/v2/dags/~/dagRuns/~/taskInstances"
         return list(self._ask("GET", path, params=params)["task_instances"])
 

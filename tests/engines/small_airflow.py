@@ -70,11 +70,17 @@ class SmallAirflow(http.server.ThreadingHTTPServer):
                 "dag_run_id": run_id,
                 "task_id": "recognize_slice",
                 "map_index": map_index,
+                "state": "running",
                 "start_date": ago(seconds),
+                "queued_when": ago(seconds),
                 "pid": 4711,
                 "hostname": "worker-1",
             }
         )
+
+    def task_waits(self, seconds):
+        """Let a task have been queued for so long."""
+        self.tasks.append({"state": "queued", "start_date": None, "queued_when": ago(seconds)})
 
     def answer(self, path, query):
         """Return the JSON of a path below /api/v2/, or None."""
@@ -84,7 +90,8 @@ class SmallAirflow(http.server.ThreadingHTTPServer):
             found = [{"dag_id": name} for name, tag in self.dags.items() if [tag] == query["tags"]]
             return {"dags": found}
         if path == "dags/~/dagRuns/~/taskInstances":
-            return {"task_instances": self.tasks}
+            found = [task for task in self.tasks if [task["state"]] == query["state"]]
+            return {"task_instances": found}
         if match := re.fullmatch(r"dags/([^/]+)/tasks/([^/]+)", path):
             return {"execution_timeout": self.timeouts.get(match.groups())}
         if match := re.fullmatch(r"dags/([^/]+)/dagRuns/([^/]+)", path):

@@ -147,6 +147,36 @@ def test_a_watchdog_that_was_killed_does_not_tell_twice(watched, airflow, clock)
     assert told(watched) == ["component_away:scheduler:0"]
 
 
+@pytest.fixture
+def overseen(new_mill, airflow):
+    """A mill whose watchdog may look at Airflow's tasks too."""
+    return new_mill(airflow_url=airflow.url, airflow_password="secret")
+
+
+def test_an_executor_that_takes_nothing_up_is_told_of_once_and_when_it_does(
+    overseen, airflow, clock
+):
+    watchdog = Watchdog(overseen, clock=clock)
+    airflow.task_waits(61)
+    look(watchdog, clock, MINUTE)
+    at_first = told(overseen)
+    airflow.tasks.clear()
+    look(watchdog, clock, MINUTE)
+
+    assert at_first == ["component_away:executor:0"]
+    assert told(overseen) == ["component_away:executor:0", "over:component_away:executor:0"]
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_a_task_that_waits_its_turn_is_no_fault_of_the_executor(overseen, airflow, clock, is_busy):
+    airflow.task_waits(600 if is_busy else 30)
+    if is_busy:
+        airflow.task_runs(5)
+    look(Watchdog(overseen, clock=clock), clock, MINUTE)
+
+    assert told(overseen) == []
+
+
 def test_an_airflow_that_does_not_answer_is_told_of_and_its_parts_are_as_they_were(
     watched, airflow, clock
 ):

@@ -59,7 +59,7 @@ def main() -> None:
 
 
 class _Page:
-    """A grey TIFF in one strip, as the engine hands it over: numbers of tags are those of TIFF 6.0."""
+    """A grey TIFF in one strip, as the engine hands it over; the numbers are tags of TIFF 6.0."""
 
     def __init__(self, tiff: bytes) -> None:
         start = int.from_bytes(tiff[4:8], "little")

@@ -1,7 +1,7 @@
 """Looks, for the watchdog, at Airflow from outside: its components, its tasks, its runs."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +20,9 @@ TAG = "scanmill"
 
 GRACE_SECONDS = 10
 """Airflow ends a task at its limit; one that is there for so much longer, it could not end."""
+
+_QUEUE_SECONDS = 60
+"""Where nothing runs, a queued task begins within seconds."""
 
 _OVERLAP = dt.timedelta(minutes=1)
 _LOOK_BACK = dt.timedelta(hours=1)
@@ -63,7 +66,8 @@ class Overseer:
         try:
             api = self._api = self._api or AirflowApi(self._mill.settings).log_in()
             dag_ids = api.tagged(TAG)
-            ours = [task for task in api.running_tasks() if task["dag_id"] in dag_ids]
+            running, queued = api.tasks("running"), api.tasks("queued")
+            ours = [task for task in running if task["dag_id"] in dag_ids]
             hung = [message for task in ours for message in self._hung(api, task)]
             self._failed(api, dag_ids)
             self._mended(api)
@@ -73,11 +77,12 @@ class Overseer:
             self._api = None  # it may have forgotten us: log in again
             raise
         yield Seen(scope="task_hung", kind="task_hung", messages=hung)
+        yield _executor(running, queued)
 
     def _hung(self, api: AirflowApi, task: Mapping[str, Any]) -> Iterator[alerts.Message]:
         if task["start_date"] is None:
             return
-        seconds = (dt.datetime.now(dt.UTC) - _moment(task["start_date"])).total_seconds()
+        seconds = _age(task["start_date"])
         if seconds <= min(GRACE_SECONDS, self._mill.settings.task_alert_seconds):
             return
         limit = self._limit(api, task["dag_id"], task["task_id"])
@@ -141,6 +146,21 @@ class Overseer:
                 _say_over(self._mill, alert)
 
 
+def _executor(
+    running: Collection[Mapping[str, Any]], queued: Collection[Mapping[str, Any]]
+) -> Seen:
+    """Return whether somebody takes up what is queued: Airflow's health leaves the executor out."""
+    waits = [_age(task["queued_when"]) for task in queued if task["queued_when"]]
+    is_deaf = not running and max(waits, default=0) > _QUEUE_SECONDS
+    trouble = (
+        f"No task runs, and {len(waits)} are queued, the first for {max(waits):.0f} s. Start the "
+        "scheduler again; a local stack: ./scanmill down, then ./scanmill up."
+        if is_deaf
+        else ""
+    )
+    return component("executor", trouble)
+
+
 def settled_failures(mill: Mill) -> Iterator[Seen]:
     """Tell which failures are over because their batch has left the state they kept it in.
 
@@ -170,6 +190,10 @@ def _of(alert: sa.RowMapping) -> tuple[str, str]:
 def _say_over(mill: Mill, alert: sa.RowMapping) -> None:
     with mill.ledger.writing() as connection:
         say_over(connection, alert)
+
+
+def _age(text: str) -> float:
+    return (dt.datetime.now(dt.UTC) - _moment(text)).total_seconds()
 
 
 def _moment(text: str) -> dt.datetime:
