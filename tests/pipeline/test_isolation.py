@@ -36,7 +36,7 @@ def engine(mill, tmp_path):
     """Tesseract's stand-in, which misbehaves for a page that is marked."""
     program, models = tmp_path / "tesseract", tmp_path / "models"
     script = shutil.copy(STUBS / "tesseract_stub.py", program.with_suffix(".py"))
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {script} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -I {script} "$@"\n')
     program.chmod(0o755)
     models.mkdir()
     (models / "eng.traineddata").write_bytes(b"model")

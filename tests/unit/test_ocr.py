@@ -115,6 +115,17 @@ def test_a_batch_reads_the_same_as_single_pages(tmp_path):
     assert together == [engine.recognize([page])[0].words for page in pages]
 
 
+@pytest.mark.parametrize("rescue_confidence", [0, 80])
+def test_a_page_larger_than_pillow_likes_is_read(fake, tmp_path, monkeypatch, rescue_confidence):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    engine = fake(rescue_confidence=rescue_confidence)
+
+    (reading,) = engine.recognize([raster(tmp_path, stub.POOR, size=(400, 300))])
+
+    assert isinstance(reading, Recognition)
+    assert (len(reading.attempts) > 1) == bool(rescue_confidence)
+
+
 def test_decoded_images_go_straight_into_the_engine(tmp_path):
     with Image.open(printed(tmp_path).path) as picture:
         picture.save(tmp_path / "scan", "TIFF")

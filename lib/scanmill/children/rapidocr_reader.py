@@ -18,6 +18,7 @@ from scanmill.children.answering import answer_until_left
 def main() -> None:
     """Load the networks and read page after page."""
     logging.disable(logging.INFO)
+    Image.MAX_IMAGE_PIXELS = None  # our own limit was kept when the page was written
     # One thread: pages are read side by side. And no look for lines upside down: it costs a fifth,
     # and pages that stand on their head are turned before.
     parameters = {

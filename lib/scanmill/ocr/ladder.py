@@ -24,6 +24,7 @@ from scanmill.models import (
 )
 from scanmill.ocr import tessdata
 from scanmill.ocr.engine import OcrEngine, Reading
+from scanmill.ocr.pixels import opened
 from scanmill.settings import Settings
 
 Affine = tuple[float, float, float, float, float, float]
@@ -216,7 +217,7 @@ def _turned(page: _Page) -> Iterator[Trial]:
     """Yield the page upside down, and on its sides where hardly any word was found."""
     if page.best.mean_confidence >= EVEN_CONFIDENCE:
         return
-    picture = _opened(page)
+    picture = opened(page.raster)
     width, height = picture.size
     turns: list[tuple[Image.Transpose, Affine]] = [
         (Image.Transpose.ROTATE_180, (-1, 0, width, 0, -1, height))
@@ -237,7 +238,7 @@ def _rescaled(page: _Page) -> Iterator[Trial]:
     if factor >= _MIN_FACTOR:
         size = (round(width * factor), round(height * factor))
         yield Trial(
-            picture=_opened(page).resize(size, Image.Resampling.BICUBIC),
+            picture=opened(page.raster).resize(size, Image.Resampling.BICUBIC),
             back=(width / size[0], 0, 0, 0, height / size[1], 0),
         )
 
@@ -253,7 +254,7 @@ def _factor(page: _Page) -> float:
 
 def _straightened(page: _Page) -> Iterator[Trial]:
     """Yield the page turned by its skew, if it has any."""
-    picture = _opened(page)
+    picture = opened(page.raster)
     angle = skew(picture)
     if abs(angle) >= _MIN_SKEW:
         straight = picture.rotate(angle, Image.Resampling.BICUBIC, fillcolor=255)
@@ -287,12 +288,6 @@ def skew(picture: Image.Image) -> float:
 
 
 # --- pictures and places -------------------------------------------------------------------------
-
-
-def _opened(page: _Page) -> Image.Image:
-    with Image.open(page.raster.path, formats=["PPM"]) as picture:
-        picture.load()
-        return picture
 
 
 def _raster(page: _Page, trial: Trial, work: Path) -> Raster:

@@ -11,13 +11,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from scanmill import sandbox
 from scanmill.errors import FatalError
 from scanmill.models import EngineInfo, EngineName, Raster, Reason, Recognition
 from scanmill.ocr import tessdata, tsv
 from scanmill.ocr.engine import Reading, died_of, set_aside
+from scanmill.ocr.pixels import opened
 from scanmill.ocr.pool import Pool
 from scanmill.sandbox import walls
 from scanmill.settings import Settings
@@ -205,12 +204,11 @@ def _quick_to_open(raster: Raster, copy: Path) -> str:
     Leptonica takes a PGM byte by byte (`pixReadStreamPnm`), 0.02 CPU seconds a megapixel, and a
     TIFF row by row. What is no picture is left as it is: the program says so.
     """
-    with Image.open(raster.path, formats=["PPM"]) as picture:
-        try:
-            picture.load()
-        except (OSError, ValueError):
-            return raster.path
-        picture.save(copy, "TIFF", strip_size=picture.width * picture.height)
+    try:
+        page = opened(raster)
+    except ValueError:
+        return raster.path
+    page.save(copy, "TIFF", strip_size=page.width * page.height)
     return str(copy)
 
 
