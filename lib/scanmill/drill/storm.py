@@ -31,6 +31,7 @@ RULES = (
 """What happens to the requests of a storm, and to those of the naive loop."""
 
 _PROGRAMS = ("scheduler", "triggerer", "dag-processor", "api-server", "store", "watchdog")
+_IDLE_WORKER = "idle worker"
 
 
 def run(world: World, *, seed: int, uploads: int, tell: Tell) -> tuple[Result, naive.Tally]:
@@ -123,12 +124,16 @@ class _Wreck:
     def _kill_something(self) -> None:
         tasks = self._scratch.tasks_at_work()
         if tasks and self._chance.random() < 0.6:
-            name, pid = "task", self._chance.choice(tasks)
+            name, pids = "task", tasks
         else:
-            name = self._chance.choice(_PROGRAMS)
-            found = self._scratch.pid(name)
-            if found is None:  # it is being started again
-                return
-            pid = found
-        self._scratch.send(pid, signal.SIGKILL)
-        self.kills[name] += 1
+            name = self._chance.choice((*_PROGRAMS, _IDLE_WORKER))
+            pids = self._processes(name)
+        if pids:  # else it is being started again
+            self._scratch.send(self._chance.choice(pids), signal.SIGKILL)
+            self.kills[name] += 1
+
+    def _processes(self, name: str) -> list[int]:
+        if name == _IDLE_WORKER:
+            return self._scratch.idle_workers()
+        pid = self._scratch.pid(name)
+        return [] if pid is None else [pid]
