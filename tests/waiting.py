@@ -2,13 +2,15 @@
 
 import time
 
-SECONDS = 60
-"""The patience of a wait: it decides nothing else."""
+LOOKS, PAUSE_SECONDS = 1200, 0.05
+"""The patience of a wait, a minute or more. It is counted in looks: the clock of a machine that
+stands still for a while goes on, and what is waited for does not."""
 
 
 def is_soon(is_so):
     """Wait until something is so; tell whether it came."""
-    deadline = time.monotonic() + SECONDS
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return is_so()
+    for _ in range(LOOKS):
+        if is_so():
+            return True
+        time.sleep(PAUSE_SECONDS)
+    return False

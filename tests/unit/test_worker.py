@@ -108,7 +108,7 @@ def test_nothing_is_left_when_it_ends(file):
 
     assert not is_alive(pid)
     assert not home.exists()
-    marker = f"{sandbox.MARKER}={home}".encode()
+    marker = f"SCANMILL_SCRATCH={home}".encode()
     assert not [entry for entry in Path("/proc").glob("[0-9]*") if marker in environment(entry)]
 
 

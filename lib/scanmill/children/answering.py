@@ -49,7 +49,10 @@ def _question(channel: socket.socket) -> tuple[dict[str, Any], bytes] | None:
         except OSError as error:
             fail_by_disk(f"Cannot read the file: {error.strerror}.")
     while not message.endswith(b"\n"):
-        message += channel.recv(_QUESTION_BYTES)
+        more = channel.recv(_QUESTION_BYTES)
+        if not more:  # whoever asked was killed in the middle of it
+            return None
+        message += more
     return json.loads(message), content
 
 

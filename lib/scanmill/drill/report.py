@@ -31,9 +31,9 @@ _STORMS = """
 
 Kills of Airflow's components, of idle workers of its executor, of the store and of tasks every \
 few seconds, and a network that answers 503 to 3 % of the requests and 500 to 1 %, resets 1 %, \
-loses the answer to 2 % of the writes, breaks off 2 % of the downloads, stalls 0.4 % for 4 s, and loses or doubles the events of \
-60 % of the queue's answers. Beside it, a loop with `try` and `except` reads the same uploads \
-through the same network, and no process of it is killed.
+loses the answer to 2 % of the writes, breaks off 2 % of the downloads, stalls 0.4 % for 4 s, and \
+loses or doubles the events of 60 % of the queue's answers. Beside it, a loop with `try` and \
+`except` reads the same uploads through the same network, and no process of it is killed.
 
 | seed | uploads | injected | lost | twice | wrong | settled after | naive loop: missing |
 |---|---|---|---|---|---|---|---|

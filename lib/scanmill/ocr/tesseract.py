@@ -19,6 +19,7 @@ from scanmill.ocr.engine import Reading, died_of, set_aside
 from scanmill.ocr.pixels import opened
 from scanmill.ocr.pool import Pool
 from scanmill.sandbox import walls
+from scanmill.sandbox.scratch import marked
 from scanmill.settings import Settings
 
 _CALL = Path(__file__).with_name("call.sh")
@@ -158,8 +159,11 @@ class TesseractEngine:
             reads=[*self._reads, *sorted({Path(raster.path).parent for raster in rasters})],
         )
         errors = shlex.quote(str(folder / "errors"))
+        names = "".join(
+            f"export {name}={shlex.quote(value)}\n" for name, value in marked(folder).items()
+        )
         (folder / "command.sh").write_text(
-            f'exec {shlex.join(command)} "$@" >/dev/null 2>{errors}\n', encoding="utf-8"
+            f'{names}exec {shlex.join(command)} "$@" >/dev/null 2>{errors}\n', encoding="utf-8"
         )
         pages = folder / "pages.lst"
         paths = (_quick_to_open(raster, folder / f"{n}.tif") for n, raster in enumerate(rasters))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scanmill.errors import RetryableError
 from scanmill.sandbox import walls
-from scanmill.sandbox.scratch import MARKER, end_strays, scratch
+from scanmill.sandbox.scratch import end_strays, marked, scratch
 
 __all__ = ["scratch"]
 
@@ -91,6 +91,7 @@ def run(
                 stdout=output,
                 stderr=errors,
                 cwd=home,
+                env=marked(home),
                 start_new_session=True,
             )
             is_late = _wait(child, limits.wall_seconds)
@@ -118,11 +119,10 @@ def wrapped(
 
     Its environment is a fresh one: what is not passed here, secrets above all, is not in it.
     """
-    own = {"TMPDIR": str(home), MARKER: str(home)}
     return walls.command(
         program,
         limits=limits,
-        environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **environment, **own},
+        environment={"LC_ALL": "C.UTF-8", **environment, "TMPDIR": str(home), **marked(home)},
         reads=reads,
         home=home,
     )

@@ -24,6 +24,11 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
+def marked(home: Path) -> dict[str, str]:
+    """Return the environment to start a sandboxed process with, so that it is known at once."""
+    return {"PATH": "/usr/bin:/bin", MARKER: str(home)}
+
+
 def end_strays(folder: Path) -> None:
     """Kill whatever a call has left alive, such as a grandchild in a session of its own."""
     mark = f"{MARKER}={folder}".encode()

@@ -15,7 +15,7 @@ from typing import Any
 
 from scanmill import sandbox
 from scanmill.sandbox import walls
-from scanmill.sandbox.scratch import scratch
+from scanmill.sandbox.scratch import marked, scratch
 
 _ANSWER_BYTES = 64 << 20
 _PIECE_BYTES = 1 << 16
@@ -63,6 +63,7 @@ class Worker:
                 stdout=errors,
                 stderr=errors,
                 cwd=self.home,
+                env=marked(self.home),
                 start_new_session=True,
             )
         self._unread = b""
