@@ -12,5 +12,5 @@ def is_soon(is_so):
     for _ in range(LOOKS):
         if is_so():
             return True
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(PAUSE_SECONDS)  # what others do gives no sign that could be waited for
     return False

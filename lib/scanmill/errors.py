@@ -5,7 +5,9 @@
     ├── RetryableError   the world failed, not the data: the same task again, later
     ├── FatalError       no attempt can help: stop and tell a person
     │   ├── UsageError   wrong usage of a command: exit code 2
-    │   └── GateFailed   a gate held a batch: a person decides
+    │   ├── GateFailed   a gate held a batch: a person decides
+    │   ├── NoSuchBucketError
+    │   └── AlteredError bytes of ours are not as we wrote them
     └── ObjectGoneError, ObjectDeniedError, LostRaceError
                          answers of the store that its caller settles
 

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 SCHEDULER = """
-import os, signal, sys, time
+import os, signal, sys
+from multiprocessing.connection import wait
 from scanmill.orchestration.executor import LocalExecutor
 
 executor = LocalExecutor(parallelism=2)
@@ -20,8 +21,7 @@ if sys.argv[1] == "killed":
     worker.join()
 else:
     executor.activity_queue.put(None)
-    while all(one.is_alive() for one in executor.workers.values()):
-        time.sleep(0.01)
+    wait([one.sentinel for one in executor.workers.values()])
 executor.sync()
 executor.end()
 print("the scheduler goes on")

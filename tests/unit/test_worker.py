@@ -1,5 +1,7 @@
 import gc
 import os
+import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -10,6 +12,10 @@ from scanmill import sandbox
 from scanmill.sandbox.worker import Death, Worker
 from waiting import is_soon
 
+ANSWERING = """
+from scanmill.children.answering import answer_until_left
+answer_until_left(lambda question, content: {})
+"""
 STUB = Path(__file__).parents[1] / "engines" / "answering_stub.py"
 
 
@@ -49,6 +55,30 @@ def test_one_process_answers_every_question(worker, file):
 
     assert first == second
     assert first["content"] == "what stands in it"
+
+
+def test_it_carries_the_name_of_its_home_from_its_first_moment(monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "top secret")
+    worker = start()
+    environment = Path(f"/proc/{worker._child.pid}/environ").read_bytes().split(b"\0")
+    worker.end()
+
+    assert f"SCANMILL_SCRATCH={worker.home}".encode() in environment
+    assert b"AWS_SECRET_ACCESS_KEY=top secret" not in environment
+
+
+def test_it_ends_when_who_asks_is_killed_in_the_middle_of_a_question(file):
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child = subprocess.Popen([sys.executable, "-c", ANSWERING], stdin=theirs)
+    with ours, file.open("rb") as opened:
+        ours.recv(100)  # it is ready
+        socket.send_fds(ours, [b'{"half of'], [opened.fileno()])
+    try:
+        assert child.wait(30) == 0
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_it_sees_no_secret(worker, file, monkeypatch):

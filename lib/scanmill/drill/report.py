@@ -70,9 +70,10 @@ and SQS; the loss of a zone; several machines with PostgreSQL; a malicious autho
 
 def page(outcome: Outcome) -> str:
     """Return the page, in Markdown."""
+    faults = [result for result in outcome.faults if not result.hindrance]
     head = _HEAD.format(
         storms=len(outcome.storms),
-        faults=len(_faults(outcome)),
+        faults=len(faults),
         known=len(ALL),
         uploads=outcome.wish.uploads,
         date=dt.datetime.now(dt.UTC).date(),
@@ -87,14 +88,10 @@ def page(outcome: Outcome) -> str:
     if outcome.storms:
         rows = (_storm_row(*one) for one in outcome.storms)
         parts += [_STORMS, *rows, _sum(outcome.storms)]
-    if _faults(outcome):
-        parts += [_FAULTS, *map(_fault_row, _faults(outcome))]
+    if faults:
+        parts += [_FAULTS, *map(_fault_row, faults)]
     skipped = (f" {one.name}: {one.hindrance}." for one in outcome.not_injected)
     return "".join([*parts, _NOT_INJECTED, *skipped, "\n"])
-
-
-def _faults(outcome: Outcome) -> list[Result]:
-    return [result for result in outcome.faults if not result.hindrance]
 
 
 def _storm_row(result: Result, tally: Tally) -> str:

@@ -203,7 +203,7 @@ class TesseractEngine:
 
 
 def _quick_to_open(raster: Raster, copy: Path) -> str:
-    """Return a copy of a page that costs the program less to open than it costs us to write.
+    """Return a copy of a page that the program opens faster than it does the page itself.
 
     Leptonica takes a PGM byte by byte (`pixReadStreamPnm`), 0.02 CPU seconds a megapixel, and a
     TIFF row by row. What is no picture is left as it is: the program says so.
