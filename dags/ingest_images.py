@@ -6,6 +6,7 @@ Plans every image that landed and is not in the books yet into batches.
 missed. Events make it fast, the sweep makes it certain.
 **Publishes** the `image_batches` asset, one partition per batch. Batches whose consumer did not
 start, or came to a halt, are announced again.
+**Watches the watchdog**: when that gives no sign of life, it tells so by mail.
 **If it fails** nothing is lost: what has landed stays listed, and the next run plans it. Clearing
 the failed task is always safe.
 """
@@ -30,7 +31,7 @@ def ingest_images():
 @task(inlets=[LANDING], outlets=[IMAGE_BATCHES])
 def plan_batches(dag_run=None, inlet_events=None, outlet_events=None) -> int:
     """List what landed, plan what is new, and announce every batch that waits for recognition."""
-    from scanmill.steps import Mill, planning
+    from scanmill.steps import Mill, planning, relieving
 
     folders = None
     if dag_run.run_type == "asset_triggered":
@@ -39,6 +40,7 @@ def plan_batches(dag_run=None, inlet_events=None, outlet_events=None) -> int:
         events = inlet_events[LANDING].after(since.isoformat())
         folders = folders_to_list([event.extra.get("payload") for event in events])
     mill = Mill.from_settings()
+    relieving.relieve(mill)
     planned = planning.plan_batches(mill, folders=folders)
     waiting = planning.batches_to_announce(mill)
     if not waiting:

@@ -32,6 +32,7 @@ from scanmill.steps.delivering import deliver
 from scanmill.steps.examining import examine
 from scanmill.steps.healing import heal
 from scanmill.steps.receipting import is_balanced, receipt
+from scanmill.steps.relieving import MUTE_SECONDS, WATCHDOG, relieve
 from scanmill.steps.watching import Watchdog, watch
 
 UNAVAILABLE, WELL = 503, 200
@@ -477,3 +478,15 @@ def test_old_pending_images_are_told_of_and_leave_the_books_in_balance(new_mill)
     assert (findings, mended) == ([], 0)
     assert is_balanced(receipt(mill))
     assert told(mill) == ["images_pending"]
+
+
+def test_alerts_are_sent_by_the_pipeline_while_the_watchdog_hangs(new_mill, hook):
+    mill = new_mill(**webhook_at(hook.server_port))
+    post(mill)
+    with mill.ledger.writing() as connection:
+        hung = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=MUTE_SECONDS + 1)
+        connection.execute(sa.insert(t.HEARTBEATS).values(name=WATCHDOG, beat_at=hung))
+
+    relieve(mill)
+
+    assert hook.heard == ["A word", "[scanmill] the watchdog is away"]

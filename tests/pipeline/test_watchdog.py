@@ -16,6 +16,7 @@ from scanmill.steps import planning, watching
 from scanmill.steps.auditing import audit
 from scanmill.steps.healing import heal
 from scanmill.steps.looking import PATIENCE_SECONDS
+from scanmill.steps.relieving import MUTE_SECONDS, relieve
 from scanmill.steps.watching import LOOK_SECONDS, Watchdog
 
 pytestmark = pytest.mark.usefixtures("open_gates")
@@ -74,6 +75,41 @@ def pass_by(mill, seconds, *columns):
 def test_while_all_is_well_nothing_is_told(watched, clock):
     look(Watchdog(watched, clock=clock), clock, 120)
 
+    assert told(watched) == []
+
+
+# --- the watchdog itself --------------------------------------------------------------------------
+
+
+def test_a_watchdog_that_hangs_is_told_of_once_by_the_pipeline_and_when_it_is_back(watched):
+    watching.watch(watched, forever=False)
+    assert not relieve(watched)
+    assert told(watched) == []
+
+    pass_by(watched, MUTE_SECONDS + 1, t.HEARTBEATS.c.beat_at)
+    assert relieve(watched)
+    assert relieve(watched)
+    assert told(watched) == ["component_away:watchdog:0"]
+
+    watching.watch(watched, forever=False)
+    assert told(watched)[1:] == ["over:component_away:watchdog:0"]
+
+
+def test_a_watchdog_gives_a_sign_of_life_between_looks_that_take_long(watched, clock, monkeypatch):
+    watchdog = Watchdog(watched, clock=clock)
+
+    def slow_look():
+        pass_by(watched, MUTE_SECONDS, t.HEARTBEATS.c.beat_at)
+        return iter(())
+
+    monkeypatch.setattr(watchdog, "_looks", [slow_look, slow_look, lambda: iter(())])
+    watchdog.look()
+
+    assert not relieve(watched)
+
+
+def test_where_there_never_was_a_watchdog_there_is_none_to_relieve(watched):
+    assert not relieve(watched)
     assert told(watched) == []
 
 

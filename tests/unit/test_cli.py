@@ -472,6 +472,8 @@ def test_doctor_says_what_is_missing_and_what_to_do(run, published):
     assert checks["listing"]["is_well"]
     assert "http://127.0.0.1:" in checks["store"]["detail"]
     assert checks["queue"]["detail"].startswith("none, by choice")
+    assert checks["watchdog"]["detail"].startswith("never seen")
+    assert "scanmill watchdog" in checks["watchdog"]["remedy"]
     assert not checks["mail"]["is_well"]
     assert "AIRFLOW_CONN_SMTP_DEFAULT" in checks["mail"]["remedy"]
 

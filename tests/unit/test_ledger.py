@@ -86,6 +86,7 @@ def go_back_to_0001(ledger):
     """Make the ledger what it was in an earlier version, with the rows that it had then."""
     with ledger.writing() as connection:
         for statement in (
+            "DROP TABLE heartbeats",
             "DROP TABLE attempts",
             "DROP INDEX images_by_bytes",
             "ALTER TABLE pages DROP COLUMN slice",

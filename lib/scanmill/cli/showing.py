@@ -77,6 +77,9 @@ def _show_alerts(alerts: Mapping[str, Any]) -> None:
         since = f"{alert['created_at']:%Y-%m-%d %H:%M} UTC"
         what = alert["subject"].removeprefix("[scanmill] ")
         people.print(Text("  alert: ", style="yellow") + safe(what) + Text(f" (since {since})"))
+    if alerts["watchdog"]:
+        words = f"  the watchdog is away: {alerts['watchdog']} What to do: ./scanmill doctor"
+        people.print(words, style="yellow")
     if alerts["undelivered"]:
         words = f"  alerts that have not arrived: {alerts['undelivered']}; why: ./scanmill doctor"
         people.print(words, style="yellow")

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from scanmill.errors import FatalError, RetryableError
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test holds it against the folder of migrations."""
 
 _BUSY_SECONDS = 60  # another process may write a whole batch meanwhile

@@ -206,6 +206,13 @@ AUDITS = sa.Table(
     sa.Column("findings", sa.JSON, nullable=False),
 )
 
+HEARTBEATS = sa.Table(
+    "heartbeats",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("beat_at", UtcDateTime, nullable=False),
+)
+
 BOOKS = (
     *(IMAGES, PAGES, ATTEMPTS, BATCHES, PARTS),
     *(VERDICTS, DECISIONS, SNAPSHOTS, SIGNATURES, SKETCHES),

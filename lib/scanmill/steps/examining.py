@@ -11,12 +11,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from scanmill import airflow_api, layout
 from scanmill.airflow_api import AirflowApi
 from scanmill.errors import LostRaceError, ScanmillError
-from scanmill.ledger import outbox, receipts
+from scanmill.ledger import heartbeats, outbox, receipts
 from scanmill.models import EngineName, hash_id
 from scanmill.ocr import choose_engine, is_installed
 from scanmill.quality import RowRules, find
 from scanmill.sandbox import walls
-from scanmill.steps import Mill
+from scanmill.steps import Mill, relieving
 from scanmill.steps.delivering import mail_server
 
 _KEYED_ASSETS = ("image_batches", "pages", "dataset")
@@ -44,6 +44,7 @@ def examine(mill: Mill) -> list[Result]:
         "listing": _listing,
         "queue": _queue,
         "ledger": _ledger,
+        "watchdog": _watchdog,
         "mail": _mail,
         "Airflow": _airflow,
     }
@@ -173,6 +174,20 @@ def _ledger(mill: Mill) -> Iterator[Result]:
         is_well=not failing,
         detail=f"{len(waiting)} alerts wait" + (f": {failing[0]['error']}" if failing else ""),
         remedy="Mend the connection smtp_default; the alerts arrive by themselves then.",
+    )
+
+
+def _watchdog(mill: Mill) -> Iterator[Result]:
+    with mill.ledger.reading() as connection:
+        seconds = heartbeats.silence(connection, relieving.WATCHDOG)
+    never = "never seen at work: nobody sends alerts"
+    detail = never if seconds is None else f"at work {seconds:.0f} s ago"
+    yield Result(
+        name="watchdog",
+        is_well=seconds is not None and seconds <= relieving.MUTE_SECONDS,
+        detail=detail,
+        remedy="./scanmill up starts one that is dead; one that hangs: end its process, another "
+        "one takes its place. Without a local stack: keep `scanmill watchdog` running.",
     )
 
 

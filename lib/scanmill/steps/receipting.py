@@ -13,7 +13,7 @@ from scanmill.errors import FatalError
 from scanmill.findings import explained, recalled
 from scanmill.ledger import outbox, receipts
 from scanmill.models import BatchState, ImageFate, PageFate
-from scanmill.steps import Mill
+from scanmill.steps import Mill, relieving
 from scanmill.steps.auditing import audit
 from scanmill.steps.planning import list_unseen, unknown
 from scanmill.steps.reusing import stale_pages
@@ -41,7 +41,7 @@ def receipt(mill: Mill) -> dict[str, Any]:
         snapshots = receipts.latest_snapshots(connection)
         latest = receipts.latest_audit(connection)
         batches = receipts.unfinished_batches(connection)
-        alerts = _alerts(connection)
+        alerts = _alerts(connection) | {"watchdog": relieving.mute(mill) or ""}
     images["landed"] += unseen
     images[ImageFate.PENDING] += unseen
     age = dt.datetime.now(dt.UTC) - latest["finished_at"] if latest else dt.timedelta(0)

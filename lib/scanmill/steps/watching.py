@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 
 from scanmill.errors import ScanmillError
+from scanmill.ledger import heartbeats
 from scanmill.steps import Mill, looking, overseeing
 from scanmill.steps.delivering import deliver
 from scanmill.steps.looking import PATIENCE_SECONDS
+from scanmill.steps.relieving import WATCHDOG
 from scanmill.steps.telling import Seen, settle
 from scanmill.store import Store
 
@@ -38,6 +40,7 @@ def watch(mill: Mill, *, forever: bool = True, supervisor: int = 0) -> None:
     next_look = time.monotonic() + (START_SECONDS if forever else 0)
     while True:
         try:
+            beat(mill)
             deliver(mill)
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + LOOK_SECONDS
@@ -48,6 +51,12 @@ def watch(mill: Mill, *, forever: bool = True, supervisor: int = 0) -> None:
         if not forever:
             return
         time.sleep(DELIVER_SECONDS)
+
+
+def beat(mill: Mill) -> None:
+    """Give a sign of life: without it others tell of us, see `relieving`."""
+    with mill.ledger.writing() as connection:
+        heartbeats.beat(connection, WATCHDOG)
 
 
 class Watchdog:
@@ -68,6 +77,7 @@ class Watchdog:
         store = Store(mill.store.bucket, patience_seconds=_STORE_SECONDS)
         started_at = dt.datetime.now(dt.UTC)
         self._looks: list[Look] = [
+            lambda: iter([looking.component(WATCHDOG, "")]),  # whoever looks is back
             lambda: looking.supervisor(supervisor),
             lambda: looking.store(store),
             lambda: looking.old_images(mill, unplanned=self._unplanned.count()),
@@ -86,6 +96,7 @@ class Watchdog:
         """Look once at everything; what cannot be looked at keeps its alerts as they are."""
         for look in self._looks:
             try:
+                beat(self._mill)  # before each: what does not answer takes its time
                 for seen in look():
                     settle(self._mill, seen, unripe=self._unripe(seen))
             except ScanmillError as error:

@@ -8,12 +8,29 @@ from scanmill.drill.hooks import Order
 from scanmill.drill.scene import WORK_SECONDS, Scene
 from scanmill.drill.scratch import wait_until
 
+_FROZEN_SECONDS = 120
+"""The patience of waiting for the mail."""
+
 
 def _kill_program(scene: Scene, *, name: str) -> None:
     scene.drop()
     scene.wait_for_work()
     scene.wait_a_moment()
     scene.kill(name)
+
+
+def _freeze_program(scene: Scene, *, name: str) -> None:
+    """Stop a program without ending it, as a deadlock does, until a mail tells of it."""
+    scene.drop()
+    scene.wait_for_work()
+    pid = wait_until(lambda: scene.scratch.pid(name), seconds=WORK_SECONDS)
+    if pid:
+        scene.scratch.send(pid, signal.SIGSTOP)
+        scene.began(1, sign=scene.mailed(f"] the {name} is away"))
+        wait_until(lambda: scene.detected_s is not None, seconds=_FROZEN_SECONDS)
+        scene.scratch.send_if_there(pid, signal.SIGCONT)
+        if scene.detected_s is None:
+            scene.fail(f"no mail told in {_FROZEN_SECONDS} s that the {name} hangs")
 
 
 def _kill_idle_workers(scene: Scene) -> None:
@@ -70,6 +87,7 @@ def _kill_reader(scene: Scene) -> None:
     scene.began(len(pids))
 
 
+_FREEZABLE = ("scheduler", "api-server", "store", "watchdog")
 _NAMES = ("scheduler", "triggerer", "dag-processor", "api-server", "store", "watchdog", "mail")
 _AIRFLOW_ALONE = {
     "scheduler": "never: a red mark in its UI after 30 s, and nobody starts it again",
@@ -91,6 +109,16 @@ FAULTS = (
             is_quick=name in {"scheduler", "store"},
         )
         for name in _NAMES
+    ),
+    *(
+        Fault(
+            name=f"freeze_{name.replace('-', '_')}",
+            what=f"the {name} stands still without being dead (SIGSTOP), in the middle of a batch",
+            expected="told of by mail; goes on when it does",
+            inject=functools.partial(_freeze_program, name=name),
+            airflow=_AIRFLOW_ALONE.get(name, ""),
+        )
+        for name in _FREEZABLE
     ),
     Fault(
         name="kill_idle_workers",
