@@ -22,6 +22,7 @@ ROWS = (
     "rotated",
     "rescaled",
     "deskewed",
+    "thickened",
     "segmented",
     "ladder",
     "ladder+rapidocr",

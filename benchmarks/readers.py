@@ -227,7 +227,7 @@ READERS = {
     "plain": engine(**PLAIN),
     **{
         way: engine(rescue_ways=way, **TESSERACT_ONLY)
-        for way in ("rotated", "rescaled", "deskewed", "segmented")
+        for way in ("rotated", "rescaled", "deskewed", "thickened", "segmented")
     },
     "ladder": engine(**TESSERACT_ONLY),
     "ladder+rapidocr": engine(),

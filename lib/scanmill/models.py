@@ -155,6 +155,7 @@ class Way(enum.StrEnum):
     ROTATED = "rotated"
     RESCALED = "rescaled"
     DESKEWED = "deskewed"
+    THICKENED = "thickened"
     SEGMENTED = "segmented"
     LANGUAGE = "language"
 

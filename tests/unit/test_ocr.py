@@ -72,7 +72,7 @@ def fake(tmp_path):
 
 def raster(folder, marker=0, size=(60, 40), name="page"):
     picture = Image.new("L", size, 255)
-    picture.putpixel((0, 0), marker)
+    picture.paste(marker, (0, 0, 6, 6))  # large enough to be there when the page was smoothed
     path = folder / f"{name}-{marker}-{size[0]}.pgm"
     picture.save(path, "PPM")
     return Raster(path=str(path), width_px=size[0], height_px=size[1])
@@ -86,6 +86,17 @@ def printed(folder, change=lambda picture: picture, name="printed", pixels=32):
     path = folder / f"{name}.pgm"
     picture.save(path, "PPM")
     return Raster(path=str(path), width_px=picture.width, height_px=picture.height)
+
+
+def dotted(picture):
+    """Return the page as a worn needle printer prints it: every second row and column is gone."""
+    dots = picture.copy()
+    draw = ImageDraw.Draw(dots)
+    for x in range(1, dots.width, 2):
+        draw.line((x, 0, x, dots.height), fill=255)
+    for y in range(1, dots.height, 2):
+        draw.line((0, y, dots.width, y), fill=255)
+    return dots
 
 
 def text_of(recognition):
@@ -145,6 +156,7 @@ def test_decoded_images_go_straight_into_the_engine(tmp_path):
             "deskewed",
             lambda picture: picture.rotate(7.5, Image.Resampling.BICUBIC, fillcolor=255),
         ),
+        ("thickened", dotted),
     ],
 )
 def test_a_second_chance_reads_what_the_first_could_not(tmp_path, way, change):
@@ -184,7 +196,9 @@ def test_of_three_ways_to_turn_a_page_the_best_wins_and_is_named_last(fake, tmp_
 
 
 def test_a_page_of_doubtful_layout_is_read_as_one_block(fake, tmp_path):
-    (reading,) = fake(rescue_confidence=75).recognize([raster(tmp_path, stub.JUMBLED)])
+    (reading,) = fake(rescue_confidence=75, rescue_ways="segmented").recognize(
+        [raster(tmp_path, stub.JUMBLED)]
+    )
 
     assert reading.attempts[-1] == "segmented"
     assert reading.mean_confidence == stub.READS_AS_BLOCK[1]
@@ -322,8 +336,8 @@ def test_second_chances_of_a_chunk_share_their_calls(fake, tmp_path):
 
     fake(rescue_confidence=80).recognize(pages)
 
-    # four plain pages; each on its head and on its sides; enlarged; set straight; as one block
-    assert fake.calls.read_text().split() == ["4", "12", "4", "4", "4"]
+    # four plain pages; each on its head and on its sides; enlarged; straight; thick; as one block
+    assert fake.calls.read_text().split() == ["4", "12", "4", "4", "4", "4"]
 
 
 def test_words_of_white_space_are_dropped(fake, tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from scanmill import sandbox
 from scanmill.models import (
@@ -168,6 +168,7 @@ class Ladder:
             Way.ROTATED: _turned,
             Way.RESCALED: _rescaled,
             Way.DESKEWED: _straightened,
+            Way.THICKENED: _thickened,
             Way.SEGMENTED: _as_one_block,
             Way.LANGUAGE: self._in_one_language,
         }
@@ -233,14 +234,23 @@ def _turned(page: _Page) -> Iterator[Trial]:
 
 def _rescaled(page: _Page) -> Iterator[Trial]:
     """Yield the page with letters of the height that is read best, if they are much smaller."""
-    width, height = page.raster.width_px, page.raster.height_px
-    factor = min(_factor(page), _MAX_FACTOR, math.sqrt(_MAX_PIXELS / (width * height)))
+    factor = _fitting(page)
     if factor >= _MIN_FACTOR:
-        size = (round(width * factor), round(height * factor))
-        yield Trial(
-            picture=opened(page.raster).resize(size, Image.Resampling.BICUBIC),
-            back=(width / size[0], 0, 0, 0, height / size[1], 0),
-        )
+        picture, back = _resized(page, factor)
+        yield Trial(picture=picture, back=back)
+
+
+def _resized(page: _Page, factor: float) -> tuple[Image.Image, Affine]:
+    width, height = page.raster.width_px, page.raster.height_px
+    size = (round(width * factor), round(height * factor))
+    picture = opened(page.raster).resize(size, Image.Resampling.BICUBIC)
+    return picture, (width / size[0], 0, 0, 0, height / size[1], 0)
+
+
+def _fitting(page: _Page) -> float:
+    """Return by how much a page should grow, within what is of use and what there is room for."""
+    pixels = page.raster.width_px * page.raster.height_px
+    return min(_factor(page), _MAX_FACTOR, math.sqrt(_MAX_PIXELS / pixels))
 
 
 def _factor(page: _Page) -> float:
@@ -259,6 +269,13 @@ def _straightened(page: _Page) -> Iterator[Trial]:
     if abs(angle) >= _MIN_SKEW:
         straight = picture.rotate(angle, Image.Resampling.BICUBIC, fillcolor=255)
         yield Trial(picture=straight, back=_rotation(angle, picture.size))
+
+
+def _thickened(page: _Page) -> Iterator[Trial]:
+    """Yield the page with thicker strokes, as one block: faint print falls to pieces without."""
+    picture, back = _resized(page, max(1.0, _fitting(page)))
+    thick = picture.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(1))
+    yield Trial(picture=thick, back=back, psm=_ONE_BLOCK)
 
 
 def _as_one_block(page: _Page) -> Iterator[Trial]:
