@@ -394,6 +394,18 @@ def test_scratch_is_emptied_at_each_start():
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+def test_a_supervisor_that_hangs_is_not_waited_for_for_ever(some_home, monkeypatch):
+    monkeypatch.setattr(supervisor, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(supervisor, "pid", lambda _: os.getpid())
+    with tempfile.TemporaryDirectory(prefix="s-", dir="/tmp") as short:
+        mute_stack = Stack(ports=PORTS, scratch=short)
+        with socket.socket(socket.AF_UNIX) as mute:
+            mute.bind(str(supervisor.socket_path(mute_stack)))
+            mute.listen()
+            with pytest.raises(RetryableError, match=r"does not answer.*\./scanmill down"):
+                supervisor.processes(some_home, mute_stack)
+
+
 # --- the store -----------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from supervisor.xmlrpc import SupervisorTransport
-
 from scanmill.errors import FatalError, RetryableError
 from scanmill.local import environment, program
 from scanmill.local import home as homes
@@ -23,6 +22,7 @@ from scanmill.local.program import AIRFLOW, SERVICES, STORE
 from scanmill.local.reaper import is_marked, reap
 
 STOP_SECONDS = 25
+ANSWER_SECONDS = 20
 # The kernel takes 108 bytes for the path of a socket; what programs append to the folder is theirs.
 _LONGEST_FOLDER = 60
 
@@ -136,7 +136,9 @@ def processes(home: Home, stack: Stack) -> dict[str, dict[str, Any]]:
     try:
         answer: Any = _rpc(stack).getAllProcessInfo()
     except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
-        raise RetryableError(f"The supervisor does not answer: {error}") from error
+        raise RetryableError(
+            f"The supervisor does not answer: {error}. Type: ./scanmill down, then ./scanmill up"
+        ) from error
     return {
         info["name"]: {"state": info["statename"], "pid": info["pid"] or None} for info in answer
     }
@@ -170,8 +172,30 @@ def stop(home: Home) -> list[int]:
 
 
 def _rpc(stack: Stack) -> Any:
-    transport = SupervisorTransport(serverurl=f"unix://{socket_path(stack)}")
+    transport = _Transport(socket_path(stack))
     return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+
+
+class _Transport(xmlrpc.client.Transport):
+    """Goes through the supervisor's socket; its own transport would wait for ever."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        return _Connection(str(host), path=self._path)
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, host: str, *, path: Path) -> None:
+        super().__init__(host, timeout=ANSWER_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
 
 
 def _plain(path: Path | str) -> str:
