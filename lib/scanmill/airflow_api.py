@@ -14,6 +14,10 @@ _TIMEOUT_SECONDS = 10
 _MOST = 100
 
 
+class UnknownError(RetryableError):
+    """Airflow knows no such thing; it may have been deleted, or not be parsed yet."""
+
+
 class AirflowApi:
     """One session with the Airflow that the settings name.
 
@@ -107,6 +111,10 @@ class AirflowApi:
     def _ask(self, verb: str, path: str, **body: Any) -> dict[str, Any]:
         try:
             answer = self._client.request(verb, path, **body).raise_for_status()
+        except httpx.HTTPStatusError as error:
+            is_unknown = error.response.status_code == httpx.codes.NOT_FOUND
+            kind = UnknownError if is_unknown else RetryableError
+            raise kind(f"Airflow did not answer [{path}]: {error}") from error
         except httpx.HTTPError as error:
             raise RetryableError(f"Airflow did not answer [{path}]: {error}") from error
         content: dict[str, Any] = answer.json()

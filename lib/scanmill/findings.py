@@ -13,6 +13,8 @@ class FindingKind(enum.StrEnum):
     # the law
     IMBALANCE = "imbalance"
     FORGOTTEN = "forgotten"
+    STRAY_PAGE = "stray_page"
+    TWO_VERSIONS = "two_versions"
     # landing and plans
     NEVER_PLANNED = "never_planned"
     NEVER_READ = "never_read"
@@ -90,10 +92,21 @@ _EITHER = (
     "and keep it, `./scanmill ledger rebuild`."
 )
 
+_UPLOAD_AGAIN = (
+    "Upload it again: `./scanmill drop FILE --again`. What is read then takes the place of every "
+    "earlier version."
+)
+
 hints: Mapping[FindingKind, Hint] = types.MappingProxyType(
     {
         FindingKind.IMBALANCE: Hint("A line of the law does not add up.", _REBUILD),
         FindingKind.FORGOTTEN: Hint("It is open, but its batch is finished.", _REBUILD),
+        FindingKind.STRAY_PAGE: Hint(
+            "A page is in the dataset, and its image has left the books.", _UPLOAD_AGAIN
+        ),
+        FindingKind.TWO_VERSIONS: Hint(
+            "Pages of two versions of one image are in the dataset.", _UPLOAD_AGAIN
+        ),
         FindingKind.NEVER_PLANNED: Hint(
             "An upload is listed, old, and in no plan.",
             "Type `./scanmill heal`: it plans it. Then `./scanmill doctor`: is `ingest_images` "
@@ -101,7 +114,7 @@ hints: Mapping[FindingKind, Hint] = types.MappingProxyType(
         ),
         FindingKind.NEVER_READ: Hint(
             "An upload was superseded unread, and is current again: its deletion was undone.",
-            "Upload it again: `./scanmill drop FILE --again`.",
+            _UPLOAD_AGAIN,
         ),
         FindingKind.NO_PLAN: Hint("The plan of a batch is gone or no plan.", _PUT_BACK),
         FindingKind.NO_BATCH_ROW: Hint(

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scanmill import listing
+from scanmill import layout, listing
 from scanmill.errors import AlteredError, LostRaceError, ObjectDeniedError, ObjectGoneError
 from scanmill.listing import Listed
 from scanmill.models import counted_etag
@@ -72,29 +72,17 @@ class Store:
         """Return the JSON object kept at this key, which must have these names.
 
         Raises as `read` does, and also:
-            AlteredError: its bytes are no JSON, or a name is missing.
+            AlteredError: it is not as we wrote it, its bytes are no JSON, or a name is missing.
         """
-        try:
-            content = json.loads(self.read(key))
-        except ValueError as error:
-            raise AlteredError(f"[{key}] is no JSON any more: {error}") from error
-        if not isinstance(content, dict):
-            raise AlteredError(f"[{key}] is no JSON object any more.")
-        _require(key, names, content)
-        return content
+        return json_of(key, self._read_ours(key), names=names)
 
     def read_table(self, key: str, *, names: Collection[str] = ()) -> pa.Table:
         """Return the Parquet table kept at this key, which must have these columns.
 
         Raises as `read` does, and also:
-            AlteredError: its bytes are no Parquet, or a column is missing.
+            AlteredError: it is not as we wrote it, is no Parquet, or a column is missing.
         """
-        try:
-            table = pq.read_table(pa.BufferReader(self.read(key)))
-        except pa.ArrowInvalid as error:
-            raise AlteredError(f"[{key}] is no table any more: {error}") from error
-        _require(key, names, table.column_names)
-        return table
+        return table_of(key, self._read_ours(key), names=names)
 
     def exists(self, key: str) -> bool:
         """Tell whether an object is there."""
@@ -120,6 +108,21 @@ class Store:
             return None
         kind = answer.get("ContentType", "")
         return Written(key=entry.key, body=body, content_type=kind)
+
+    def _read_ours(self, key: str) -> bytes:
+        """Return the bytes of an object; of one that is written once, only if nobody altered it.
+
+        Bytes without our proof, such as a copy that a person put back, are held against the
+        versions of the bucket; where it keeps none, they are believed.
+        """
+        body, answer = self._s3.get(key)
+        if not layout.is_written_once(key) or answer["Metadata"] == _proof(body):
+            return body
+        earlier = (entry for entry in self.list_versions(key) if entry.key == key)
+        ours = (one for entry in earlier if (one := self.read_written(entry)))
+        if any(one.body != body for one in ours):
+            raise AlteredError(f"[{key}] is not as we wrote it. Put it back: ./scanmill heal")
+        return body
 
     def _read(self, key: str, **wanted: str) -> tuple[bytes, str]:
         body, answer = self._s3.get(key, **wanted)
@@ -239,6 +242,36 @@ def parquet_bytes(table: pa.Table) -> bytes:
     )
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+def json_of(key: str, body: bytes, *, names: Collection[str] = ()) -> dict[str, Any]:
+    """Return the JSON object that an object's bytes are, which must have these names.
+
+    Raises:
+        AlteredError: they are no JSON, or a name is missing.
+    """
+    try:
+        content = json.loads(body)
+    except ValueError as error:
+        raise AlteredError(f"[{key}] is no JSON any more: {error}") from error
+    if not isinstance(content, dict):
+        raise AlteredError(f"[{key}] is no JSON object any more.")
+    _require(key, names, content)
+    return content
+
+
+def table_of(key: str, body: bytes, *, names: Collection[str] = ()) -> pa.Table:
+    """Return the Parquet table that an object's bytes are, which must have these columns.
+
+    Raises:
+        AlteredError: they are no Parquet, or a column is missing.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(body))
+    except (pa.ArrowException, OSError) as error:  # a damaged page of it is an OSError
+        raise AlteredError(f"[{key}] is no table any more: {error}") from error
+    _require(key, names, table.column_names)
+    return table
 
 
 def _require(key: str, names: Collection[str], found: Collection[str]) -> None:

@@ -32,6 +32,7 @@ class SmallAirflow(http.server.ThreadingHTTPServer):
         self.timeouts = {}
         self.tasks, self.runs = [], []
         self.tokens = {"first"}
+        self.deleted = set()
 
     @property
     def url(self):
@@ -98,6 +99,8 @@ class SmallAirflow(http.server.ThreadingHTTPServer):
             wanted = match.groups()
             return next(r for r in self.runs if (r["dag_id"], r["dag_run_id"]) == wanted)
         if match := re.fullmatch(r"dags/([^/]+)/dagRuns", path):
+            if match[1] in self.deleted:
+                return None
             return {"dag_runs": [run for run in self.runs if _fits(run, match[1], query)]}
         return None
 

@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from drivers import drop, rows_of, s3
 from engines.faulty_s3 import answering
 from engines.scripted import picture, prose
+from scanmill import ledger as ledger_module
+from scanmill.errors import RetryableError
 from scanmill.ledger import outbox
 from scanmill.ledger import tables as t
 from scanmill.steps import delivering, planning
@@ -33,7 +35,7 @@ from scanmill.steps.examining import examine
 from scanmill.steps.healing import heal
 from scanmill.steps.receipting import is_balanced, receipt
 from scanmill.steps.relieving import MUTE_SECONDS, WATCHDOG, relieve
-from scanmill.steps.watching import Watchdog, watch
+from scanmill.steps.watching import Pulse, Watchdog, watch
 
 UNAVAILABLE, WELL = 503, 200
 
@@ -490,3 +492,23 @@ def test_alerts_are_sent_by_the_pipeline_while_the_watchdog_hangs(new_mill, hook
     relieve(mill)
 
     assert hook.heard == ["A word", "[scanmill] the watchdog is away"]
+
+
+def test_a_ledger_that_takes_no_writes_is_told_of_once_and_when_it_does(
+    new_mill, hook, monkeypatch
+):
+    monkeypatch.setattr(ledger_module, "_BUSY_SECONDS", 0.05)
+    mill = new_mill(**webhook_at(hook.server_port))
+    passed = iter(range(0, 1000, 20))
+    pulse = Pulse(mill, clock=lambda: next(passed))
+    pulse.beat()
+
+    with mill.ledger.writing():  # as a process does that was frozen in the middle of a batch
+        for _ in range(3):
+            with pytest.raises(RetryableError, match="locked"):
+                pulse.beat()
+    assert hook.heard == ["[scanmill] the ledger is away"]
+
+    pulse.beat()
+    pulse.beat()
+    assert hook.heard[1:] == ["[scanmill] over: the ledger is away"]

@@ -185,6 +185,17 @@ def rotten(key):
     return lambda mill: tamper(mill, key(mill) if callable(key) else key, b"rotten")
 
 
+def one_bit(key):
+    """Return the damage of an object by one bit, in its first data page."""
+
+    def damage(mill):
+        body = bytearray(mill.store.read(key))
+        body[40] ^= 1
+        tamper(mill, key, bytes(body))
+
+    return damage
+
+
 def table_changed(key, change_rows):
     """Return the damage of a table with other rows."""
 
@@ -251,7 +262,7 @@ def upload(key, content):
 
 
 IMAGES, PAGES, BATCHES = t.IMAGES.c, t.PAGES.c, t.BATCHES.c
-A, BROKEN = "landing/c/x/a.png", "landing/c/x/broken.png"
+A, BOOK, BROKEN = (f"landing/c/x/{name}" for name in ("a.png", "book.tif", "broken.png"))
 PUBLISHED, DUPLICATE = PAGES.fate == "published", PAGES.fate == "duplicate"
 
 DAMAGES = {
@@ -326,6 +337,14 @@ DAMAGES = {
         change(t.PAGES, {"fate": "published"}, PAGES.fate == "rejected"),
         "no_dataset_row",
     ),
+    "ledger: image of a published page altered": (
+        change(t.IMAGES, {"fate": "superseded"}, IMAGES.key == BOOK),
+        "stray_page",
+    ),
+    "ledger: key of an image altered to that of another": (
+        change(t.IMAGES, {"key": BOOK}, IMAGES.key == "landing/c/x/a copy.png"),
+        "two_versions",
+    ),
     "ledger: duplicate altered to pending": (
         change(t.PAGES, {"fate": "pending"}, DUPLICATE),
         "forgotten",
@@ -356,6 +375,7 @@ DAMAGES = {
         table_changed(PART, lambda rows: [row | {"image_fate": "ignored"} for row in rows]),
         "altered_image_row",
     ),
+    "part: one bit altered": (one_bit(PART), "no_part"),
     "part: text of a row altered": (
         table_changed(PART, lambda rows: [row | {"text": "forged"} for row in rows]),
         "altered_object",

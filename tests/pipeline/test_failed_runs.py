@@ -155,6 +155,20 @@ def test_a_failure_is_over_when_a_later_run_succeeds_and_the_next_one_is_a_new_e
     assert told(mill) == [ingest, f"over:{ingest}"] * 2
 
 
+def test_a_failure_of_a_dag_that_was_deleted_is_over_and_hides_nothing(mill, airflow, watchdog):
+    airflow.dags["mine"] = "scanmill"
+    airflow.run_ends("failed", dag_id="mine")
+    watchdog.look()
+    del airflow.dags["mine"]
+    airflow.deleted.add("mine")
+    airflow.runs.clear()
+    airflow.task_waits(600)
+
+    for _ in range(2):
+        watchdog.look()
+    assert told(mill)[:2] == ["run_failed:mine::killed", "over:run_failed:mine::killed"]
+
+
 def test_the_words_of_a_bug_are_not_mailed_for_they_may_quote_a_document(mill):
     Run().task_fails(KeyError("Dear Mrs Smith"))
 

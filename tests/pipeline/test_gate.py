@@ -30,6 +30,7 @@ from scanmill.ledger import tables as t
 from scanmill.models import BatchState, Reason
 from scanmill.steps import building, judging, planning
 from scanmill.steps.auditing import audit
+from scanmill.steps.rebuilding import rebuild
 from scanmill.steps.receipting import pending, receipt
 from scanmill.steps.reprocessing import Choice, reprocess
 from scanmill.steps.reviewing import decide
@@ -245,7 +246,8 @@ def test_the_message_says_what_is_at_stake_and_what_to_type(held):
     assert "landing/c/x/000.png" in text
 
 
-def test_a_kill_at_any_write_of_a_judge_sends_one_message(new_mill):
+@pytest.mark.parametrize("is_healed", [False, True])
+def test_a_kill_at_any_write_of_a_judge_sends_one_message(new_mill, is_healed):
     position, was_killed = 0, True
     while was_killed:
         position += 1
@@ -257,6 +259,8 @@ def test_a_kill_at_any_write_of_a_judge_sends_one_message(new_mill):
             assert audit(mill) == []
         except GateFailed:
             was_killed = False
+        if is_healed:  # which enters the verdict of the killed one
+            rebuild(mill)
         with pytest.raises(GateFailed):
             judging.judge_batch(mill, batch)
 

@@ -168,6 +168,21 @@ def test_a_version_that_is_current_again_and_was_never_read_is_named(mill):
     assert (finding.kind, finding.subject, finding.is_lost) == ("never_read", key, True)
 
 
+def test_a_deletion_that_is_undone_is_named_though_an_earlier_version_was_read(mill):
+    key = "landing/c/x/a.png"
+    drop(mill, "c/x/a.png", picture(prose("a")))
+    run_pipeline(mill)
+    drop(mill, "c/x/a.png", picture(prose("b")))
+    marker = s3(mill).delete_object(Bucket=mill.store.bucket, Key=key)
+    run_pipeline(mill)
+    assert audit(mill) == []
+
+    delete(mill, key, marker["VersionId"])
+
+    (finding,) = audit(mill)
+    assert (finding.kind, finding.subject, finding.is_lost) == ("never_read", key, True)
+
+
 def test_a_replaced_version_whose_successor_was_read_is_not_named(mill):
     drop(mill, "c/x/a.png", picture(prose("a")))
     version = drop(mill, "c/x/a.png", picture(prose("b")))

@@ -23,6 +23,7 @@ from drivers import (
     rows_of,
     run_pipeline,
     state,
+    stubbed_judge,
     texts_published,
 )
 from engines.scripted import ScriptedEngine, picture, prose, volume
@@ -31,9 +32,10 @@ from scanmill.errors import UsageError
 from scanmill.ledger import Ledger
 from scanmill.ledger import tables as t
 from scanmill.models import BatchState, EngineInfo, Reason, SetAside
-from scanmill.steps import planning, recognizing
+from scanmill.steps import judging, planning, recognizing
 from scanmill.steps.rebuilding import rebuild
 from scanmill.steps.reprocessing import Choice, reprocess
+from scanmill.steps.reviewing import decide
 from scanmill.steps.tracing import trace
 
 GOOD, POOR, COPY, BOUND, TORN = (
@@ -196,9 +198,10 @@ def test_an_image_that_can_be_opened_now_is_decoded(settled):
     assert_books_are_closed(settled)
 
 
-def mend(mill, folder, content):
+def mend(mill, folder, content, *, image=None):
     """Stand in for a better decoder: the landed object is gone, and what was kept is readable."""
-    delete(mill, layout.LANDING + TORN, images_at(mill, TORN)[0]["version"])
+    image = image or images_at(mill, TORN)[0]
+    delete(mill, layout.LANDING + TORN, image["version"])
     delete_for_good(mill, folder + "original")
     mill.store.create(folder + "original", content)
 
@@ -247,6 +250,63 @@ def test_an_old_version_that_can_be_opened_late_is_not_published_beside_the_new_
     assert texts_published(settled, "c")[TORN] == [text("new")]
     assert [image["fate"] for image in images_at(settled, TORN)] == ["superseded", "decoded"]
     assert_books_are_closed(settled)
+
+
+def test_a_newer_version_that_can_be_read_late_takes_the_place_of_the_old_one(settled):
+    drop(settled, COPY, picture(text("second") + " anew"))
+    run_pipeline(settled, FIRST)
+    assert texts_published(settled, "c")[COPY] == [text("good")]
+
+    read_again(settled, key=COPY, reason=Reason.ENGINE_TIMEOUT)
+
+    assert texts_published(settled, "c")[COPY] == [text("second") + " anew"]
+    assert [image["fate"] for image in images_at(settled, COPY)] == ["superseded", "decoded"]
+    assert_books_are_closed(settled)
+
+
+def test_of_two_versions_that_can_be_opened_late_the_newer_one_is_published(settled):
+    drop(settled, TORN, picture(text("anew"))[:100])
+    run_pipeline(settled, FIRST)
+    for image, name in zip(images_at(settled, TORN), ("torn", "anew"), strict=True):
+        folder = layout.quarantine("c", Reason.CORRUPT_IMAGE, image["image_id"])
+        mend(settled, folder, picture(text(name)), image=image)
+
+    read_again(settled, reason=Reason.CORRUPT_IMAGE)
+
+    assert texts_published(settled, "c")[TORN] == [text("anew")]
+    assert [image["fate"] for image in images_at(settled, TORN)] == ["superseded", "decoded"]
+    assert_books_are_closed(settled)
+
+
+def test_a_page_that_was_read_again_stays_when_the_batch_of_its_image_is_discarded(
+    mill, monkeypatch
+):
+    monkeypatch.setattr(judging, "judge", stubbed_judge(is_held=lambda run, _: run == "c-000001"))
+    drop(mill, GOOD, picture(text("good")))
+    drop(mill, BOUND, picture(text("second")))
+    run_pipeline(mill, FIRST)
+    read_again(mill, reason=Reason.ENGINE_TIMEOUT)
+
+    decide(mill, "c-000001", verb="discard", because="blurred", decided_by="somebody")
+
+    assert image_counts(mill) == {"landed": 2, "decoded": 1, "withdrawn": 1}
+    assert texts_published(mill, "c") == {BOUND: [text("second")]}
+    assert_books_are_closed(mill)
+
+
+def test_what_is_discarded_while_it_is_read_again_is_not_published(mill, monkeypatch):
+    monkeypatch.setattr(judging, "judge", stubbed_judge(is_held=lambda run, _: run == "c-000001"))
+    drop(mill, GOOD, picture(text("good")))
+    drop(mill, BOUND, volume(text("first"), text("second")))
+    run_pipeline(mill, FIRST)
+    (batch_id,) = ask(mill, reason=Reason.ENGINE_TIMEOUT)
+
+    decide(mill, "c-000001", verb="discard", because="blurred", decided_by="somebody")
+    finish_batch(mill, batch_id, Engine())
+
+    assert image_counts(mill) == {"landed": 2, "withdrawn": 2}
+    assert page_counts(mill) == {"found": 3, "withdrawn": 2, "quarantined": 1}
+    assert_books_are_closed(mill)
 
 
 def test_a_page_whose_new_text_is_in_the_dataset_already_is_a_duplicate(settled):

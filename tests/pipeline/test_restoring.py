@@ -3,13 +3,25 @@
 import pyarrow as pa
 import pytest
 
-from drivers import delete, delete_for_good, drop, run_pipeline, tamper
+from drivers import (
+    delete,
+    delete_for_good,
+    drop,
+    finish_batch,
+    read_batch,
+    run_pipeline,
+    tamper,
+    texts_published,
+)
 from engines.scripted import picture, prose
 from scanmill import layout, schema
-from scanmill.errors import FatalError
+from scanmill.dataset import manifests
+from scanmill.errors import AlteredError, FatalError
+from scanmill.steps import judging, planning
 from scanmill.steps.auditing import audit
+from scanmill.steps.building import build_snapshot
 from scanmill.steps.healing import heal
-from scanmill.store import parquet_bytes
+from scanmill.store import json_bytes, parquet_bytes
 
 ON_BOTH_STORES = True
 PART = layout.part("c-000001", 0)
@@ -59,6 +71,81 @@ def test_what_changed_and_breaks_no_count_is_named_and_put_back(settled):
 
     assert (finding.kind, finding.subject) == ("altered_object", PART)
     assert mill.store.read(PART) == first
+    assert audit(mill) == []
+
+
+def forge(mill, address, names):
+    """Overwrite a table of ours with one of other texts."""
+    rows = [row | {"text": "forged"} for row in mill.store.read_table(address).to_pylist()]
+    tamper(mill, address, parquet_bytes(pa.Table.from_pylist(rows, schema=names)))
+
+
+def test_a_part_that_was_changed_is_published_only_as_we_wrote_it(new_mill, open_gates):
+    mill = new_mill()
+    drop(mill, "c/x/a.png", picture(prose("a")))
+    planning.plan_batches(mill)
+    read_batch(mill, "c-000001")
+    judging.judge_batch(mill, "c-000001")
+    forge(mill, PART, schema.PAGES)
+
+    with pytest.raises(AlteredError, match="heal"):
+        build_snapshot(mill, "c-000001")
+    audit(mill)
+    heal(mill)
+    build_snapshot(mill, "c-000001")
+
+    assert texts_published(mill, "c") == {"c/x/a.png": [prose("a")]}
+    assert audit(mill) == []
+
+
+def test_a_changed_part_is_no_reading_to_use_again(settled):
+    mill = settled()
+    forge(mill, PART, schema.PAGES)
+    drop(mill, "c/x/copy.png", picture(prose("a")))
+    run_pipeline(mill)
+
+    (row,) = mill.store.read_table(layout.part("c-000002", 0)).to_pylist()
+    assert row["text"].split() == prose("a").split()
+    assert row["reused_from"] is None
+
+
+def test_a_changed_shard_is_not_written_anew(settled):
+    mill = settled()
+    drop(mill, "c/x/b.png", picture(prose("b")))
+    drop(mill, "c/x/c.png", picture(prose("c")))
+    run_pipeline(mill)
+    manifest, _, _ = manifests.read_latest(mill.store, "c")
+    for shard in manifest.shards:
+        forge(mill, f"datasets/c/{shard.path}", schema.DATASET)
+    drop(mill, "c/x/b.png", picture(prose("b, anew")))
+    planning.plan_batches(mill)
+
+    with pytest.raises(AlteredError, match="heal"):
+        finish_batch(mill, "c-000003")
+    audit(mill)
+    heal(mill)
+    finish_batch(mill, "c-000003")
+
+    names = {"a": "a", "b": "b, anew", "c": "c"}
+    assert texts_published(mill, "c") == {f"c/x/{n}.png": [prose(t)] for n, t in names.items()}
+    assert audit(mill) == []
+
+
+def test_nothing_is_built_on_a_changed_manifest(settled):
+    mill = settled()
+    _, path, _ = manifests.read_latest(mill.store, "c")
+    content = mill.store.read_json(f"datasets/c/{path}")
+    tamper(mill, f"datasets/c/{path}", json_bytes(content | {"shards": []}))
+    drop(mill, "c/x/b.png", picture(prose("b")))
+    planning.plan_batches(mill)
+
+    with pytest.raises(AlteredError, match="heal"):
+        finish_batch(mill, "c-000002")
+    audit(mill)
+    heal(mill)
+    finish_batch(mill, "c-000002")
+
+    assert sorted(texts_published(mill, "c")) == ["c/x/a.png", "c/x/b.png"]
     assert audit(mill) == []
 
 

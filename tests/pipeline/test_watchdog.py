@@ -12,7 +12,7 @@ from drivers import delete, drop, finish_batch, forget, read_batch, rows_of, run
 from engines.scripted import picture, prose
 from engines.small_airflow import WELL, small_airflow
 from scanmill.ledger import tables as t
-from scanmill.steps import planning, watching
+from scanmill.steps import building, judging, planning, watching
 from scanmill.steps.auditing import audit
 from scanmill.steps.healing import heal
 from scanmill.steps.looking import PATIENCE_SECONDS
@@ -331,6 +331,24 @@ def test_a_batch_that_waits_for_its_turn_is_not_stuck_until_another_overtakes_it
     look(watchdog, clock, 60)
 
     assert told(two_batches) == ["batch_stuck:c2-000001:0"]
+
+
+def test_batches_that_nobody_builds_are_told_of_though_others_arrive(new_mill, clock):
+    mill = new_mill(stuck_alert_seconds=MINUTE)
+    watchdog = Watchdog(mill, clock=clock)
+    for number in (1, 2):
+        drop(mill, f"c/x/{number}.png", picture(prose(number)))
+        (batch_id,) = planning.plan_batches(mill)
+        read_batch(mill, batch_id)
+        judging.judge_batch(mill, batch_id)
+        pass_by(mill, 2 * MINUTE * (2 - number), t.BATCHES.c.planned_at, t.DOORBELLS.c.touched_at)
+    look(watchdog, clock, 60)
+    assert told(mill) == ["batch_stuck:c-000001:0"]
+
+    for batch_id in ("c-000001", "c-000002"):
+        building.build_snapshot(mill, batch_id)
+    look(watchdog, clock, 60)
+    assert told(mill)[1:] == ["over:batch_stuck:c-000001:0"]
 
 
 # --- the audit -----------------------------------------------------------------------------------

@@ -1,11 +1,13 @@
 """The command line: what scripts rely on, exit codes, and one-line errors with their remedy."""
 
 import dataclasses
+import datetime as dt
 import json
 import os
 import sys
 
 import pytest
+import sqlalchemy as sa
 
 from drivers import drop, forget, read_batch, rows_of, run_pipeline
 from engines.scripted import gibberish, picture, prose
@@ -15,6 +17,7 @@ from scanmill.ledger import outbox
 from scanmill.ledger import tables as t
 from scanmill.models import EngineName
 from scanmill.steps import planning, recognizing
+from scanmill.steps.auditing import audit
 
 pytestmark = pytest.mark.usefixtures("plain_reports")
 
@@ -169,6 +172,19 @@ def test_status_names_what_is_lost_and_ends_with_1(run, published):
     assert "lost: 2" in err
     assert "no_page_row" in err
     assert "landing/books/a/1.png" in err
+
+
+def test_status_is_red_when_nobody_audits_any_more(run, published):
+    audit(published)
+    old = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+    with published.ledger.writing() as connection:
+        connection.execute(sa.update(t.AUDITS).values(finished_at=old, seconds=60))
+
+    code, _, err = run("status")
+
+    assert code == 1
+    assert "not audited any more" in err
+    assert "balance" not in err
 
 
 # --- trace ---------------------------------------------------------------------------------------

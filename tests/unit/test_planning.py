@@ -72,6 +72,13 @@ def test_a_large_drop_is_cut_into_batches_and_these_into_slices(new_mill):
     assert_nothing_is_planned_twice(mill)
 
 
+def test_a_slice_holds_so_many_bytes_and_at_least_one_image():
+    sizes = [200, None, 400, 100, 900, 600, 300, 100]
+    sizes = [size and size * 1_000_000 for size in sizes]
+
+    assert list(planning.slice_numbers(sizes, 2)) == [0, None, 1, 1, 2, 3, 4, 4]
+
+
 @pytest.mark.parametrize(("workers", "expected"), [(1, 4), (2, 8), (9, 20)])
 def test_a_slice_takes_about_as_long_as_it_should(new_mill, workers, expected):
     mill = new_mill(slice_images=20, slice_seconds=20, ocr_workers=workers)

@@ -52,13 +52,20 @@ def show_receipt(sums: Mapping[str, Any]) -> None:
         people.print(f"  held: {batch_id} waits for you: ./scanmill review {batch_id} --help")
     _show_stale(sums["stale"])
     _show_alerts(sums["alerts"])
+    _show_balance(sums)
+
+
+def _show_balance(sums: Mapping[str, Any]) -> None:
     age = f"audited {sums['audited_seconds_ago']} s ago"
+    if sums["audit_is_overdue"]:
+        words = f"  The books are not audited any more ({age}): ./scanmill doctor"
+        people.print(words, style="bold red")
     if sums["lost"] or sums["imbalances"] or sums["findings"]:
         people.print(f"  lost: {sums['lost']}   ({age})", style="bold red")
         show_findings(sums["findings"])
         for sentence in sums["imbalances"]:
             people.print(f"  {sentence}", style="red")
-    else:
+    elif not sums["audit_is_overdue"]:
         people.print(f"  lost: 0   The books balance ({age}).", style="bold green")
 
 

@@ -241,9 +241,15 @@ def enter_decision(
         )
         .values(fate=PageFate.WITHDRAWN, reason=Reason.DISCARDED)
     )
+    pages = t.PAGES.c
+    elsewhere = sa.exists().where(  # a page that was read again counts in the batch that did it
+        pages.image_id == t.IMAGES.c.image_id,
+        pages.batch_id != batch_id,
+        pages.fate != PageFate.WITHDRAWN,
+    )
     connection.execute(
         sa.update(t.IMAGES)
-        .where(t.IMAGES.c.batch_id == batch_id, t.IMAGES.c.fate == ImageFate.DECODED)
+        .where(t.IMAGES.c.batch_id == batch_id, t.IMAGES.c.fate == ImageFate.DECODED, ~elsewhere)
         .values(fate=ImageFate.WITHDRAWN, reason=Reason.DISCARDED)
     )
 

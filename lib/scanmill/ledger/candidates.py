@@ -1,13 +1,13 @@
 """What a build asks the ledger: which pages it is about, and what their texts are like."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from scanmill.ledger import receipts
 from scanmill.ledger import tables as t
-from scanmill.models import BatchState, ImageFate, PageFate, Reason
+from scanmill.models import ImageFate, PageFate, Reason
 
 
 def open_pages(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
@@ -31,7 +31,13 @@ def pages_read_again(connection: Connection, batch_id: str) -> Sequence[sa.RowMa
     query = (
         sa.select(t.PAGES, attempts.slice.label("new_slice"))
         .join(t.ATTEMPTS, again)
-        .where(attempts.batch_id == batch_id, pages.batch_id != batch_id, pages.fate.in_(_SETTLED))
+        .join(t.IMAGES, t.IMAGES.c.image_id == pages.image_id)
+        .where(
+            attempts.batch_id == batch_id,
+            pages.batch_id != batch_id,
+            pages.fate.in_(_SETTLED),
+            t.IMAGES.c.fate == ImageFate.DECODED,  # its batch may have been discarded meanwhile
+        )
     )
     return connection.execute(query).mappings().all()
 
@@ -45,27 +51,46 @@ def duplicates_of(connection: Connection, page_ids: Sequence[str]) -> Sequence[s
     return found
 
 
-def pages_replaced(connection: Connection, batch_id: str) -> Sequence[sa.RowMapping]:
-    """Return the settled pages of images that have a newer, decoded version in this batch."""
+def images_read(connection: Connection, batch_id: str) -> set[str]:
+    """Return the images of which pages have their reading from this batch, and could be read."""
+    pages = t.PAGES.c
+    mine = sa.and_(pages.batch_id == batch_id, pages.fate != PageFate.QUARANTINED)
+    return set(connection.scalars(sa.select(pages.image_id).where(mine).distinct()))
+
+
+def pages_replaced(connection: Connection, newer: Iterable[str]) -> list[sa.RowMapping]:
+    """Return the settled pages of earlier versions of these images."""
     old, new = t.IMAGES, t.IMAGES.alias("new")
-    newer = sa.and_(*_same_key_later(old, new), new.c.batch_id == batch_id)
-    where = sa.and_(t.PAGES.c.fate.in_(_SETTLED), sa.exists().where(newer, *_decoded(new)))
-    return connection.execute(_PAGES.where(where)).mappings().all()
+    query = _PAGES.join(new, sa.and_(*_same_key_later(old, new))).where(
+        t.PAGES.c.fate.in_(_SETTLED)
+    )
+    found: dict[str, sa.RowMapping] = {}
+    for some in receipts.pieces(sorted(newer)):
+        rows = connection.execute(query.where(new.c.image_id.in_(some))).mappings()
+        found |= {row["page_id"]: row for row in rows}
+    return list(found.values())
 
 
-def outdated_images(connection: Connection, image_ids: Sequence[str]) -> set[str]:
-    """Return which of these images have a newer version in the dataset already."""
+def outdated_images(
+    connection: Connection, image_ids: Iterable[str], *, newer: Collection[str] = ()
+) -> set[str]:
+    """Return which of these images have a newer version in the dataset already, or in `newer`."""
     old, new = t.IMAGES.alias("old"), t.IMAGES.alias("new")
+    page = t.PAGES.alias("page_of_new")
+    was_built = sa.and_(
+        page.c.image_id == new.c.image_id,
+        page.c.snapshot.is_not(None),
+        page.c.fate != PageFate.QUARANTINED,
+    )
     query = (
-        sa.select(old.c.image_id)
+        sa.select(old.c.image_id, new.c.image_id, sa.exists().where(was_built))
         .select_from(old)
-        .join(new, sa.and_(*_same_key_later(old, new), *_decoded(new)))
-        .join(t.BATCHES, t.BATCHES.c.batch_id == new.c.batch_id)
-        .where(t.BATCHES.c.state == BatchState.BUILT)
+        .join(new, sa.and_(*_same_key_later(old, new)))
     )
     outdated: set[str] = set()
-    for some in receipts.pieces(image_ids):
-        outdated.update(connection.scalars(query.where(old.c.image_id.in_(some))))
+    for some in receipts.pieces(sorted(image_ids)):
+        rows = connection.execute(query.where(old.c.image_id.in_(some)))
+        outdated.update(image for image, later, is_built in rows if is_built or later in newer)
     return outdated
 
 
@@ -104,13 +129,6 @@ def _same_key_later(old: sa.FromClause, new: sa.FromClause) -> tuple[sa.ColumnEl
         new.c.key == old.c.key,
         new.c.batch_id > old.c.batch_id,
     )
-
-
-def _decoded(image: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
-    """Say that an image was opened, and at least one page of it could be read."""
-    page = t.PAGES.alias("page_of_new")
-    readable = sa.and_(page.c.image_id == image.c.image_id, page.c.fate != PageFate.QUARANTINED)
-    return (image.c.fate == ImageFate.DECODED, sa.exists().where(readable))
 
 
 def published_with(

@@ -177,8 +177,8 @@ def stuck_batches(connection: Connection, *, since: dt.datetime) -> Sequence[sa.
     """Return the batches that nothing has happened to since then, and that wait for no other.
 
     A batch in a queue is not stuck: it waits for its turn. It had its turn when it has begun to be
-    read, or a batch that was planned later has got further; and it is the next one when nothing at
-    all has happened.
+    read, or a batch that was planned later has got further; it is the next one when nothing at all
+    has happened, or, where it waits to be built, when nothing was built.
     """
     bells, other, moved = t.DOORBELLS.c, t.BATCHES.alias("other"), t.DOORBELLS.alias("moved")
     moved_at = sa.func.coalesce(bells.touched_at, t.BATCHES.c.planned_at)
@@ -195,6 +195,15 @@ def stuck_batches(connection: Connection, *, since: dt.datetime) -> Sequence[sa.
         t.BATCHES.c.state.in_((BatchState.PLANNED, BatchState.RECOGNIZED)),
         bells.touched_at.is_not(None),
     )
+    built, moved_then = t.BATCHES.alias("built"), t.DOORBELLS.alias("moved_then")
+    nothing_is_built = ~sa.exists(
+        sa.select(built.c.batch_id)
+        .join(moved_then, moved_then.c.batch_id == built.c.batch_id)
+        .where(built.c.state == BatchState.BUILT, moved_then.c.touched_at >= since)
+    )
+    is_unbuilt = sa.and_(
+        t.BATCHES.c.state.in_((BatchState.PASSED, BatchState.RELEASED)), nothing_is_built
+    )
     waiting = t.BATCHES.c.state.not_in(FINISHED | {BatchState.HELD})
     earlier = t.BATCHES.alias("earlier")
     oldest = sa.select(sa.func.min(earlier.c.planned_at)).where(
@@ -203,7 +212,7 @@ def stuck_batches(connection: Connection, *, since: dt.datetime) -> Sequence[sa.
     is_next = sa.and_(_is_idle(since), t.BATCHES.c.planned_at == oldest.scalar_subquery())
     rung = t.BATCHES.outerjoin(t.DOORBELLS, bells.batch_id == t.BATCHES.c.batch_id)
     query = sa.select(t.BATCHES, moved_at.label("moved_at")).select_from(rung)
-    query = query.where(waiting, moved_at < since, sa.or_(is_begun, overtaken, is_next))
+    query = query.where(waiting, moved_at < since, sa.or_(is_begun, is_unbuilt, overtaken, is_next))
     return connection.execute(query.order_by(t.BATCHES.c.planned_at)).mappings().all()
 
 

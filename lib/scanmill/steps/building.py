@@ -15,6 +15,7 @@ from scanmill import __version__, layout, schema
 from scanmill.dataset import card, duplicates, labels, manifests, splits
 from scanmill.dataset.manifests import Manifest, MetadataFile, Shard
 from scanmill.errors import (
+    AlteredError,
     FatalError,
     LostRaceError,
     ObjectDeniedError,
@@ -171,10 +172,13 @@ def _manifest(mill: Mill, batch_id: str, parent: Manifest | None, parent_path: s
 def _gather(mill: Mill, batch_id: str, rules: RowRules) -> Build:
     """Collect from ledger and parts what the build is about."""
     better = _better_readings(mill, batch_id, rules)
-    signatures = {row["page_id"]: duplicates.sign(row["text"]) for row in better}
     with mill.ledger.reading() as connection:
-        replaced = [dict(page) for page in candidates.pages_replaced(connection, batch_id)]
-        gone = {page["page_id"] for page in replaced} | set(signatures)
+        newer = candidates.images_read(connection, batch_id) | {row["image_id"] for row in better}
+        replaced = [dict(page) for page in candidates.pages_replaced(connection, newer)]
+        leaving = {page["page_id"] for page in replaced}
+        better = [row for row in better if row["page_id"] not in leaving]
+        signatures = {row["page_id"]: duplicates.sign(row["text"]) for row in better}
+        gone = leaving | set(signatures)
         orphans = candidates.duplicates_of(connection, sorted(gone))
         wanted = [*candidates.open_pages(connection, batch_id)]
         wanted += [page for page in orphans if page["page_id"] not in gone]
@@ -186,7 +190,7 @@ def _gather(mill: Mill, batch_id: str, rules: RowRules) -> Build:
             least=mill.settings.near_duplicate,
         )
         image_ids = {page["image_id"] for page in wanted} | {row["image_id"] for row in better}
-        outdated = candidates.outdated_images(connection, sorted(image_ids))
+        outdated = candidates.outdated_images(connection, image_ids, newer=newer)
     rows = _load(mill, [dict(page) for page in wanted]) + better
     return Build(
         rows=rows, replaced=replaced, outdated_images=outdated, texts=texts, read_again=signatures
@@ -220,7 +224,11 @@ def _load(mill: Mill, pages: Iterable[Mapping[str, Any]]) -> list[Row]:
     rows: list[Row] = []
     for (batch_id, slice_number), page_ids in sorted(wanted.items()):
         part = mill.store.read_table(layout.part(batch_id, slice_number))
-        rows += part.filter(pc.is_in(part["page_id"], pa.array(sorted(page_ids)))).to_pylist()
+        found = part.filter(pc.is_in(part["page_id"], pa.array(sorted(page_ids)))).to_pylist()
+        if len(found) != len(page_ids):
+            address = layout.part(batch_id, slice_number)
+            raise AlteredError(f"[{address}] has {len(found)} of {len(page_ids)} pages.")
+        rows += found
     return rows
 
 

@@ -1,6 +1,8 @@
 """Delivers the outbox by e-mail and webhook, again and again until everything has arrived."""
 
 import contextlib
+import dataclasses
+import datetime as dt
 import email.message
 import email.utils
 import hashlib
@@ -10,11 +12,12 @@ import logging
 import smtplib
 import ssl
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
+from scanmill.alerts import Message
 from scanmill.errors import FatalError
 from scanmill.ledger import outbox
 from scanmill.settings import Settings
@@ -49,6 +52,20 @@ def deliver(mill: Mill) -> int:
     return sum(_deliver(mill, message, away) for message in waiting)
 
 
+def send_at_once(settings: Settings, message: Message) -> bool:
+    """Send a message that the outbox cannot take, and tell whether any channel took it."""
+    row = dataclasses.asdict(message) | {"created_at": dt.datetime.now(dt.UTC)}
+    taken = False
+    for name, send in _channels(settings).items():
+        try:
+            send(settings, row)
+        except _CHANNEL_ERRORS as error:
+            log.warning("alert=%s did not go by %s: %s", message.kind, name, type(error))
+        else:
+            taken = True
+    return taken
+
+
 def channel_names(settings: Settings) -> list[str]:
     """Return the channels that are set."""
     return list(_channels(settings))
@@ -66,7 +83,7 @@ def _deliver(mill: Mill, message: sa.RowMapping, away: dict[str, str]) -> bool:
             errors.append(away[name])
             continue
         try:
-            send(mill.settings, message)
+            send(mill.settings, dict(message))
         except _CHANNEL_ERRORS as error:
             log.warning("alert=%s did not go by %s: %s", message["kind"], name, type(error))
             # A malformed address quotes itself, and a webhook's address is a secret.
@@ -89,8 +106,8 @@ def _deliver(mill: Mill, message: sa.RowMapping, away: dict[str, str]) -> bool:
     return not errors
 
 
-def _channels(settings: Settings) -> dict[str, Callable[[Settings, sa.RowMapping], None]]:
-    channels: dict[str, Callable[[Settings, sa.RowMapping], None]] = {}
+def _channels(settings: Settings) -> dict[str, Callable[[Settings, Mapping[str, Any]], None]]:
+    channels: dict[str, Callable[[Settings, Mapping[str, Any]], None]] = {}
     if settings.smtp_connection:
         channels["mail"] = _send_mail
     if settings.alert_webhook.get_secret_value():
@@ -98,7 +115,7 @@ def _channels(settings: Settings) -> dict[str, Callable[[Settings, sa.RowMapping
     return channels
 
 
-def _send_mail(settings: Settings, message: sa.RowMapping) -> None:
+def _send_mail(settings: Settings, message: Mapping[str, Any]) -> None:
     mail = email.message.EmailMessage()
     mail["Subject"] = message["subject"]
     mail["From"] = settings.alert_from
@@ -163,7 +180,7 @@ def _smtp_connection(settings: Settings) -> dict[str, Any]:
     return dict(connection) | {"extra": extra}
 
 
-def _send_webhook(settings: Settings, message: sa.RowMapping) -> None:
+def _send_webhook(settings: Settings, message: Mapping[str, Any]) -> None:
     content = {name: message[name] for name in ("key", "kind", "subject", "text")}
     request = urllib.request.Request(  # noqa: S310 - the address is an operator's setting
         settings.alert_webhook.get_secret_value(),

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from scanmill import airflow_api, alerts
-from scanmill.airflow_api import AirflowApi
+from scanmill.airflow_api import AirflowApi, UnknownError
 from scanmill.errors import RetryableError
 from scanmill.ledger import outbox, receipts
 from scanmill.models import BatchState
@@ -70,14 +70,14 @@ class Overseer:
             ours = [task for task in running if task["dag_id"] in dag_ids]
             hung = [message for task in ours for message in self._hung(api, task)]
             self._failed(api, dag_ids)
+            yield Seen(scope="task_hung", kind="task_hung", messages=hung)
+            yield _executor(running, queued)
             self._mended(api)
         except RetryableError:
             if self._api:
                 self._api.close()
             self._api = None  # it may have forgotten us: log in again
             raise
-        yield Seen(scope="task_hung", kind="task_hung", messages=hung)
-        yield _executor(running, queued)
 
     def _hung(self, api: AirflowApi, task: Mapping[str, Any]) -> Iterator[alerts.Message]:
         if task["start_date"] is None:
@@ -132,16 +132,18 @@ class Overseer:
         since: dict[str, dt.datetime] = {}
         for alert in waiting:
             since.setdefault(_of(alert)[0], alert["created_at"])  # the oldest comes first
-        ended = {
-            dag_id: api.ended_runs(dag_id, state="success", since=moment)
-            for dag_id, moment in since.items()
-        }
+        ended, deleted = dict[str, list[dict[str, Any]]](), set[str]()
+        for dag_id, moment in since.items():
+            try:
+                ended[dag_id] = api.ended_runs(dag_id, state="success", since=moment)
+            except UnknownError:
+                deleted.add(dag_id)  # no run of it can mend anything any more
         for alert in waiting:
             dag_id, batch_id = _of(alert)
-            if any(
+            if dag_id in deleted or any(
                 alerts.safe(run["partition_key"] or "") == batch_id  # as it stands in the key
                 and _moment(run["end_date"]) > alert["created_at"]
-                for run in ended[dag_id]
+                for run in ended.get(dag_id, ())
             ):
                 _say_over(self._mill, alert)
 

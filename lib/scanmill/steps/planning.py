@@ -20,6 +20,13 @@ from scanmill.steps import Mill
 from scanmill.steps.adopting import adopt_batches, adopt_plan
 from scanmill.store import parquet_bytes
 
+SLICE_BYTES = 500_000_000
+"""The most that a slice holds, unless one image has more.
+
+A slice is one task, with a time limit. Documents of hundreds of pages have some 20 kB a page at the
+least: 25,000 pages, which two cores read in four hours.
+"""
+
 log = logging.getLogger(__name__)
 
 
@@ -276,20 +283,33 @@ def slice_images(mill: Mill, collection: str) -> int:
 
 
 def _plan_table(landed: Sequence[Landed], size: int) -> pa.Table:
-    numbers = itertools.count()
+    sizes = [None if one.fate else one.image.size_bytes for one in landed]
     rows = [
         {name: getattr(one.image, name) for name in _IMAGE_COLUMNS}
         | {
-            "slice": None if one.fate else next(numbers) // size,
+            "slice": number,
             "fate": one.fate,
             "reason": one.reason,
             "successor_id": one.successor_id,
         }
-        for one in landed
+        for one, number in zip(landed, slice_numbers(sizes, size), strict=True)
     ]
     # Informative, and the same for whoever adopts the plan; nothing is ordered by it.
     metadata = {"planned_at": dt.datetime.now(dt.UTC).isoformat()}
     return pa.Table.from_pylist(rows, schema=schema.PLAN).replace_schema_metadata(metadata)
+
+
+def slice_numbers(sizes: Iterable[int | None], most: int) -> Iterator[int | None]:
+    """Yield the slices of images of so many bytes, at most so many images each; None: not read."""
+    number = images = total = 0
+    for size in sizes:
+        if size is None:
+            yield None
+            continue
+        if images == most or (images and total + size > SLICE_BYTES):
+            number, images, total = number + 1, 0, 0
+        images, total = images + 1, total + size
+        yield number
 
 
 _IMAGE_COLUMNS = ("image_id", "bucket", "key", "version", "etag", "size_bytes", "modified_at")

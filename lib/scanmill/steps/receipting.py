@@ -50,6 +50,7 @@ def receipt(mill: Mill) -> dict[str, Any]:
         "pages": pages,
         "lost": latest["lost"] if latest else 0,
         "audited_seconds_ago": round(age.total_seconds()),
+        "audit_is_overdue": _is_overdue(mill, latest, age),
         "quarantine": quarantine,
         "datasets": {
             snapshot["collection"]: {
@@ -91,9 +92,15 @@ def _alerts(connection: Connection) -> dict[str, Any]:
     }
 
 
+def _is_overdue(mill: Mill, audit: sa.RowMapping | None, age: dt.timedelta) -> bool:
+    interval = mill.settings.audit_seconds
+    return bool(interval and audit and age.total_seconds() > 2 * interval + audit["seconds"])
+
+
 def is_balanced(sums: dict[str, Any]) -> bool:
-    """Tell whether nothing is lost, both laws hold, and the last audit found nothing."""
-    return not (sums["lost"] or sums["imbalances"] or sums["findings"])
+    """Tell whether nothing is lost, both laws hold, and a new audit found nothing."""
+    off = (sums["lost"], sums["imbalances"], sums["findings"], sums["audit_is_overdue"])
+    return not any(off)
 
 
 def pending(mill: Mill) -> dict[str, int]:

@@ -24,7 +24,7 @@ from scanmill.ledger import tables as t
 from scanmill.models import ImageFate, PageFate, Reason
 from scanmill.ocr import choose_engine
 from scanmill.steps import Mill
-from scanmill.steps.planning import adopt_newer_plans, commit_plan, slice_images
+from scanmill.steps.planning import adopt_newer_plans, commit_plan, slice_images, slice_numbers
 from scanmill.steps.reusing import stale_images
 
 log = logging.getLogger(__name__)
@@ -132,11 +132,13 @@ def _plans(
 ) -> Iterator[pa.Table]:
     size, per_slice = mill.settings.batch_images, slice_images(mill, collection)
     for start in range(0, len(images), size):
+        some = images[start : start + size]
+        slices = slice_numbers((image["size_bytes"] for image in some), per_slice)
         rows = [
             {name: image.get(name) for name in schema.PLAN.names}
             # The reason says where the original is, should it be gone from landing by now.
-            | {"slice": number // per_slice, "fate": None, "successor_id": None}
-            for number, image in enumerate(images[start : start + size])
+            | {"slice": number, "fate": None, "successor_id": None}
+            for image, number in zip(some, slices, strict=True)
         ]
         now = dt.datetime.now(dt.UTC).isoformat()
         metadata = {b"planned_at": now.encode(), schema.REPROCESS: json.dumps(asked).encode()}

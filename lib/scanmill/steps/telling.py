@@ -137,7 +137,8 @@ def _told_otherwise(connection: Connection, failure: Failure) -> str:
     batch = receipts.batch(connection, failure.batch_id)
     held_at = outbox.newest(connection, prefix=f"gate_failed:{failure.batch_id}:", suffix="")
     was_held = held_at and failure.started_at and held_at >= failure.started_at
-    if batch is not None and (batch["state"] == BatchState.HELD or was_held):
+    is_held = batch is not None and batch["state"] == BatchState.HELD and held_at
+    if batch is not None and (is_held or was_held):
         return "its gate has told of it"
     by_heal = failure.dag_id == "audit_ledger" and failure.task_id in {"", "heal"}
     if by_heal and receipts.found_since(connection, failure.started_at):

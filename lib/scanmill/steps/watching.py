@@ -6,10 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
+from scanmill import alerts
+from scanmill.alerts import Message
 from scanmill.errors import ScanmillError
 from scanmill.ledger import heartbeats
 from scanmill.steps import Mill, looking, overseeing
-from scanmill.steps.delivering import deliver
+from scanmill.steps.delivering import deliver, send_at_once
 from scanmill.steps.looking import PATIENCE_SECONDS
 from scanmill.steps.relieving import WATCHDOG
 from scanmill.steps.telling import Seen, settle
@@ -36,11 +38,12 @@ def watch(mill: Mill, *, forever: bool = True, supervisor: int = 0) -> None:
     # A thread of its own: a large bucket takes minutes to list, a dead store takes as long.
     lister = concurrent.futures.ThreadPoolExecutor(1) if forever else None
     watchdog = Watchdog(mill, supervisor=supervisor, lister=lister)
+    pulse = Pulse(mill)
     # The watchdog itself is up sooner than what it looks at.
     next_look = time.monotonic() + (START_SECONDS if forever else 0)
     while True:
         try:
-            beat(mill)
+            pulse.beat()
             deliver(mill)
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + LOOK_SECONDS
@@ -51,6 +54,44 @@ def watch(mill: Mill, *, forever: bool = True, supervisor: int = 0) -> None:
         if not forever:
             return
         time.sleep(DELIVER_SECONDS)
+
+
+class Pulse:
+    """Our sign of life in the ledger; when that takes none, people are told without the outbox."""
+
+    def __init__(self, mill: Mill, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._mill = mill
+        self._clock = clock
+        self._beat_at = clock()
+        self._told: Message | None = None
+
+    def beat(self) -> None:
+        """Give a sign of life.
+
+        Raises:
+            ScanmillError: the ledger took none; after half a minute of that it is told of.
+        """
+        try:
+            beat(self._mill)
+        except ScanmillError as error:
+            self._tell(str(error))
+            raise
+        self._beat_at = self._clock()
+        if self._told:
+            self._say_over(self._told)
+
+    def _tell(self, trouble: str) -> None:
+        if self._told or self._clock() - self._beat_at < PATIENCE_SECONDS:
+            return
+        message = alerts.component_away(component="ledger", trouble=trouble)
+        if send_at_once(self._mill.settings, message):
+            self._told, self._told_at = message, self._clock()
+
+    def _say_over(self, told: Message) -> None:
+        seconds = self._clock() - self._told_at
+        over = alerts.over(kind=told.kind, key=told.key, subject=told.subject, seconds=seconds)
+        if send_at_once(self._mill.settings, over):
+            self._told = None
 
 
 def beat(mill: Mill) -> None:
@@ -93,10 +134,14 @@ class Watchdog:
             self._looks.append(overseeing.Overseer(mill).look)
 
     def look(self) -> None:
-        """Look once at everything; what cannot be looked at keeps its alerts as they are."""
+        """Look once at everything; what cannot be looked at keeps its alerts as they are.
+
+        Raises:
+            ScanmillError: the ledger takes no sign of life.
+        """
         for look in self._looks:
+            beat(self._mill)  # before each: what does not answer takes its time
             try:
-                beat(self._mill)  # before each: what does not answer takes its time
                 for seen in look():
                     settle(self._mill, seen, unripe=self._unripe(seen))
             except ScanmillError as error:

@@ -8,12 +8,16 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from scanmill import layout, schema
-from scanmill.errors import AlteredError, ObjectGoneError
+from scanmill.errors import AlteredError, ObjectDeniedError, ObjectGoneError
 from scanmill.findings import Finding, FindingKind
 from scanmill.ledger import tables as t
-from scanmill.models import BatchState, ImageFate
+from scanmill.models import BatchState, ImageFate, Reason
 from scanmill.steps import Mill
 from scanmill.steps.auditing.books import Books, Row
+from scanmill.store import table_of
+
+UNREADABLE = (ObjectGoneError, ObjectDeniedError, AlteredError)
+"""Why an object that has to be there proves nothing."""
 
 _LEFT = {ImageFate.SUPERSEDED, ImageFate.WITHDRAWN}
 _BECOMES = {
@@ -32,8 +36,13 @@ def check_landing(mill: Mill, books: Books) -> Iterator[Finding]:
     patience = dt.timedelta(seconds=mill.settings.pending_alert_seconds)
     oldest = dt.datetime.now(dt.UTC) - patience
     known = {(row["key"], row["version"]) for row in books.images.values()}
-    superseded = {row["key"] for row in books.images.values()} - {
-        row["key"] for row in books.images.values() if row["fate"] != ImageFate.SUPERSEDED
+    superseded = [row for row in books.images.values() if row["fate"] == ImageFate.SUPERSEDED]
+    read = {row["key"] for row in books.images.values() if row["fate"] != ImageFate.SUPERSEDED}
+    unread = {row["key"] for row in superseded} - read
+    undeleted = {
+        (row["key"], row["version"])
+        for row in superseded
+        if row["reason"] == Reason.DELETED and not row["sha256"]
     }
     generations = {(row["key"], row["etag"]) for row in books.images.values()}
     for listed in mill.store.list_versions(layout.LANDING):
@@ -42,7 +51,8 @@ def check_landing(mill: Mill, books: Books) -> Iterator[Finding]:
         )
         if listed.is_delete_marker:
             continue
-        if is_known and listed.is_latest and listed.key in superseded:
+        is_unread = listed.key in unread or (listed.key, listed.version) in undeleted
+        if is_known and listed.is_latest and is_unread:
             detail = "it was superseded unread and is current again: upload it again"
             yield Finding(FindingKind.NEVER_READ, listed.key, detail, is_lost=True)
         if not is_known and listed.modified_at < oldest:
@@ -65,8 +75,8 @@ def _plans(mill: Mill, books: Books, kept: set[str]) -> Iterator[Finding]:
     for batch_id in sorted(known | {batch_id for batch_id in planned if batch_id}):
         address = layout.plan(batch_id)
         try:
-            plan = mill.store.read_table(address, names=schema.PLAN.names)
-        except (ObjectGoneError, AlteredError):
+            plan = table_of(address, mill.store.read(address), names=schema.PLAN.names)
+        except UNREADABLE:
             detail = "the plan of a batch in the ledger cannot be read"
             yield Finding(FindingKind.NO_PLAN, address, detail, is_lost=True, address=address)
             continue
@@ -136,8 +146,8 @@ def check_parts(mill: Mill, books: Books) -> Iterator[Finding]:
     for batch_id, slice_number in sorted(books.parts):
         address = layout.part(batch_id, slice_number)
         try:
-            part = mill.store.read_table(address, names=schema.PAGES.names)
-        except (ObjectGoneError, AlteredError):
+            part = table_of(address, mill.store.read(address), names=schema.PAGES.names)
+        except UNREADABLE:
             detail = "the ledger says that this slice was read"
             yield Finding(FindingKind.NO_PART, address, detail, is_lost=True, address=address)
             continue

@@ -103,6 +103,7 @@ def check_balance(_mill: Mill, books: Books) -> Iterator[Finding]:
 def check_ledger(_mill: Mill, books: Books) -> Iterator[Finding]:
     """Name what contradicts itself within the ledger."""
     yield from _forgotten(books)
+    yield from _published_wrongly(books)
     yield from _decided(books)
     for (batch_id, number), count in sorted(books.parts.items()):
         found = books.attempts.get((batch_id, number), 0)
@@ -131,6 +132,23 @@ def _forgotten(books: Books) -> Iterator[Finding]:
             detail = f"page {page['page_number']} is {page['fate']}, but its batch is finished"
             subject = books.key_of(page)
             yield Finding(FindingKind.FORGOTTEN, subject, detail, is_lost=True)
+
+
+def _published_wrongly(books: Books) -> Iterator[Finding]:
+    """Name pages in the dataset that are there beside another version, or of no image any more."""
+    images: dict[tuple[str, str, int], str] = {}
+    for page in books.pages.values():
+        image = books.images.get(page["image_id"])
+        if page["fate"] != PageFate.PUBLISHED or image is None:
+            continue
+        key, number = str(image["key"]), page["page_number"]
+        if image["fate"] != ImageFate.DECODED:
+            detail = f"page {number} is published, but the image is {image['fate']}"
+            yield Finding(FindingKind.STRAY_PAGE, key, detail)
+        other = images.setdefault((image["collection"], key, number), page["image_id"])
+        if other != page["image_id"]:
+            detail = f"page {number} is published of images [{other}] and [{page['image_id']}]"
+            yield Finding(FindingKind.TWO_VERSIONS, key, detail)
 
 
 def _decided(books: Books) -> Iterator[Finding]:

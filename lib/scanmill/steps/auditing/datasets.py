@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scanmill import layout
-from scanmill.errors import AlteredError, ObjectDeniedError, ObjectGoneError
+from scanmill.errors import ObjectDeniedError, ObjectGoneError
 from scanmill.findings import Finding, FindingKind
 from scanmill.models import ImageFate, PageFate
 from scanmill.steps import Mill
+from scanmill.steps.auditing.batches import UNREADABLE
 from scanmill.steps.auditing.books import Books, Row
+from scanmill.store import json_of
 
 _MANIFEST = ("version", "shards")
 
@@ -126,8 +128,8 @@ def _snapshot(mill: Mill, snapshot: Row, published: set[str]) -> Iterator[Findin
     try:
         content = mill.store.read(address)
         pointer = mill.store.read(folder + layout.LATEST).decode(errors="replace")
-        current = mill.store.read_json(folder + pointer, names=_MANIFEST)
-    except (ObjectGoneError, AlteredError) as error:
+        current = json_of(pointer, mill.store.read(folder + pointer), names=_MANIFEST)
+    except UNREADABLE as error:
         yield Finding(FindingKind.NO_SNAPSHOT, folder, str(error), is_lost=True, address=address)
         return
     if not _is_named_after(address, content):
@@ -145,9 +147,9 @@ def _snapshot(mill: Mill, snapshot: Row, published: set[str]) -> Iterator[Findin
             yield found
         else:
             rows.update(found)
-    for kind, detail in _differences(rows, published):
+    for kind, page_id, detail in _differences(rows, published):
         is_lost = kind == FindingKind.NO_DATASET_ROW
-        yield Finding(kind, folder, detail, is_lost=is_lost, address=address)
+        yield Finding(kind, f"{folder} {page_id}", detail, is_lost=is_lost, address=address)
 
 
 def _is_named_after(address: str, content: bytes) -> bool:
@@ -160,7 +162,7 @@ def _shard(mill: Mill, address: str, shard: Mapping[str, Any]) -> list[str] | Fi
     """Return the pages of a shard, or what is wrong with it."""
     try:
         content = mill.store.read(address)
-    except ObjectGoneError:
+    except (ObjectGoneError, ObjectDeniedError):
         kind, detail = FindingKind.NO_SHARD, f"{shard['rows']} rows are gone"
     else:
         if hashlib.sha256(content).hexdigest() == shard["sha256"]:
@@ -171,13 +173,13 @@ def _shard(mill: Mill, address: str, shard: Mapping[str, Any]) -> list[str] | Fi
     return Finding(kind, address, detail, is_lost=True, address=address)
 
 
-def _differences(rows: Counter[str], published: set[str]) -> Iterator[tuple[FindingKind, str]]:
-    """Yield where the rows of a dataset are not the pages that the ledger calls published."""
+def _differences(rows: Counter[str], published: set[str]) -> Iterator[tuple[FindingKind, str, str]]:
+    """Yield which rows of a dataset are not the pages that the ledger calls published."""
     for page_id in sorted(published - set(rows)):
-        yield FindingKind.NO_DATASET_ROW, f"page [{page_id}] is published, but in no shard"
+        yield FindingKind.NO_DATASET_ROW, page_id, "it is published, but in no shard"
     for page_id in sorted(set(rows) - published):
-        detail = f"page [{page_id}] is in a shard, but not published in the ledger"
-        yield FindingKind.UNKNOWN_DATASET_ROW, detail
+        detail = "it is in a shard, but not published in the ledger"
+        yield FindingKind.UNKNOWN_DATASET_ROW, page_id, detail
     for page_id, count in sorted(rows.items()):
         if count > 1:
-            yield FindingKind.DATASET_ROW_TWICE, f"page [{page_id}] stands in {count} rows"
+            yield FindingKind.DATASET_ROW_TWICE, page_id, f"it stands in {count} rows"
