@@ -8,7 +8,7 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from engines.pdf_paper import printed
+from engines.pdf_paper import filled_in, printed, printed_over
 from scanmill import images
 from scanmill.errors import FatalError, RetryableError
 from scanmill.models import Raster, Reason, SetAside
@@ -225,6 +225,133 @@ def test_every_frame_is_a_page(tmp_path, kind):
     assert len({opened(raster).tobytes() for raster in result.pages}) == 3
 
 
+# --- TIFF ----------------------------------------------------------------------------------------
+
+
+def fax(**options):
+    return page(size=(400, 300)).convert("1"), {"compression": "group4", **options}
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_fax_of_which_rows_are_lost_is_no_page(tmp_path, order):
+    picture, options = fax(tiffinfo={266: order})
+    whole = saved(picture, "TIFF", **options)
+    with Image.open(io.BytesIO(whole)) as tiff:
+        start, length = tiff.tag_v2[273][0], tiff.tag_v2[279][0]
+    half = whole[: start + length // 2] + bytes(length - length // 2) + whole[start + length :]
+
+    sound, broken = decode(tmp_path, whole, half)
+
+    assert isinstance(sound.pages[0], Raster)
+    assert broken.refusal.reason == Reason.CORRUPT_IMAGE
+
+
+def test_a_standard_fax_is_as_high_as_it_was_on_paper(tmp_path):
+    picture, options = fax(dpi=(204, 98))
+
+    (result,) = decode(tmp_path, saved(picture, "TIFF", **options))
+
+    assert (result.pages[0].width_px, result.pages[0].height_px) == (400, 624)
+
+
+def bare_tiff(pixels, *, bits, **tags):
+    """A TIFF of 40 x 40 pixels in one strip for each plane."""
+    numbers = {"form": 339, "planar": 284, "photometric": 262}
+    planes = len(bits) if tags.get("planar") == 2 else 1
+    size = len(pixels) // planes
+    values = {
+        256: (40,),
+        257: (40,),
+        258: bits,
+        259: (1,),
+        262: (1,),
+        277: (len(bits),),
+        278: (40,),
+        279: (size,) * planes,
+        **{numbers[name]: (value,) for name, value in tags.items()},
+    }
+    values[273] = tuple(8 + number * size for number in range(planes))
+    body, entries = b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels, b""
+    place = len(body) + 2 + 12 * len(values) + 4
+    more = b""
+    for tag, numbers_of in sorted(values.items()):
+        packed = struct.pack(f"<{len(numbers_of)}I", *numbers_of)
+        if len(packed) > 4:
+            packed, more = struct.pack("<I", place + len(more)), more + packed
+        entries += struct.pack("<HHI", tag, 4, len(numbers_of)) + packed
+    return body + struct.pack("<H", len(values)) + entries + bytes(4) + more
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bare_tiff(b"\x80\x80" * 40 * 40 * 3, bits=(16, 16, 16), photometric=2, planar=2),
+        bare_tiff(b"\xf0\xf0\xf0\xf0" * 40 * 40, bits=(32,), form=1),
+        bare_tiff(b"\xf0\x10" * 20 * 40, bits=(8,), form=2),
+    ],
+)
+def test_values_that_would_be_read_as_others_are_refused(tmp_path, data):
+    (result,) = decode(tmp_path, data)
+
+    assert result.refusal.reason == Reason.UNSUPPORTED_FORMAT
+
+
+def test_a_page_of_a_kind_that_nobody_reads_costs_itself_alone(tmp_path):
+    data = frames("TIFF", 4)
+    with Image.open(io.BytesIO(data)) as tiff:
+        tiff.seek(1)
+        place = tiff._TiffImageFile__next or len(data)
+    second = data.rindex(struct.pack("<HHIHH", 259, 3, 1, 1, 0), 0, place)
+    odd = data[: second + 8] + struct.pack("<H", 50002) + data[second + 10 :]
+
+    (result,) = decode(tmp_path, odd)
+
+    assert [type(each) for each in result.pages] == [Raster, SetAside, Raster, Raster]
+
+
+def test_wide_values_that_are_brighter_the_smaller_they_are_are_dark_on_white(tmp_path):
+    values = struct.pack("<800H", *([60_000] * 20 + [0] * 780)) * 2
+
+    (result,) = decode(tmp_path, bare_tiff(values, bits=(16,), photometric=0))
+
+    assert opened(result.pages[0]).getpixel((0, 0)) == 0
+    assert opened(result.pages[0]).getpixel((39, 39)) == 255
+
+
+def test_one_value_that_is_no_number_makes_a_page_corrupt(tmp_path):
+    values = struct.pack("<1600f", *[0.0] * 800, float("nan"), *[1.0] * 799)
+
+    (result,) = decode(tmp_path, bare_tiff(values, bits=(32,), form=3))
+
+    assert result.refusal.reason == Reason.CORRUPT_IMAGE
+
+
+# --- transparency --------------------------------------------------------------------------------
+
+
+def see_through(ink, shade):
+    """A page of this ink, and nothing else that shows but for the ink's own shape."""
+    picture = Image.new("RGBA", (300, 200), (shade, shade, shade, 0))
+    picture.paste((ink, ink, ink, 255), (50, 50, 150, 100))
+    return picture
+
+
+@pytest.mark.parametrize("ink", [0, 255])
+def test_ink_on_a_page_one_can_see_through_is_seen_whatever_its_shade(tmp_path, ink):
+    (result,) = decode(tmp_path, saved(see_through(ink, ink), "PNG"))
+
+    assert opened(result.pages[0]).getextrema() == (0, 255)
+
+
+def test_a_page_that_says_it_is_all_transparent_is_read_as_it_is(tmp_path):
+    picture = page().convert("RGBA")
+    picture.putalpha(0)
+
+    (result,) = decode(tmp_path, saved(picture, "PNG"))
+
+    assert opened(result.pages[0]).getextrema() == (0, 255)
+
+
 # --- PDF -----------------------------------------------------------------------------------------
 
 
@@ -266,6 +393,41 @@ def test_a_broken_scan_in_a_pdf_costs_its_page_alone(tmp_path):
 
     assert [type(each) for each in result.pages] == [Raster, SetAside, Raster]
     assert result.pages[1].reason == Reason.CORRUPT_IMAGE
+
+
+def test_what_was_filled_into_a_form_is_drawn(tmp_path):
+    (result,) = decode(tmp_path, filled_in("Jane Doe"))
+
+    assert opened(result.pages[0]).getextrema()[0] < 50
+
+
+def test_text_printed_over_a_coarse_picture_is_drawn_as_fine_as_text(tmp_path):
+    background = Image.new("L", (595, 842), 250)
+    (result,) = decode(tmp_path, printed_over((saved(background, "JPEG"), background.size), "Hi"))
+
+    assert result.pages[0].width_px == 2480
+
+
+def test_a_standard_fax_in_a_pdf_keeps_all_its_columns(tmp_path):
+    (result,) = decode(tmp_path, saved(page(size=(1728, 1143)), "PDF", dpi=(204, 98)))
+
+    assert abs(result.pages[0].width_px - 1728) <= 2
+
+
+@pytest.mark.parametrize("damage", ["flipped", "zeros"])
+def test_a_pdf_whose_drawing_is_damaged_has_no_blank_page_and_says_so(tmp_path, damage):
+    sound = printed("one", "two", "three", is_deflated=True)
+    start = sound.index(b"stream\n", sound.index(b"endstream") + 9) + 7
+    end = sound.index(b"\nendstream", start)
+    middle = bytes(end - start) if damage == "zeros" else flipped(sound[start:end], 2)
+
+    whole, (*pages, last) = (
+        decode(tmp_path, data)[0].pages for data in (sound, sound[:start] + middle + sound[end:])
+    )
+
+    assert [type(each) for each in whole] == [Raster] * 3
+    assert [type(each) for each in pages] == [Raster, SetAside, Raster]
+    assert last.reason == Reason.FRAMES_UNREADABLE
 
 
 def test_a_pdf_without_pages_is_refused(tmp_path):

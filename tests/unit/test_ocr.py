@@ -251,6 +251,37 @@ def inks_of(reading, page):
         }
 
 
+class Turning:
+    """An engine that tells the turns of a page apart by the corner in which its dark spot lies."""
+
+    info = NOBODY
+    languages = ()
+
+    def recognize(self, rasters, *, psm=None, languages=None):
+        by_corner = {"top left": words(3, 40), "bottom right": words(30, 75)}
+        return [by_corner.get(self.corner(raster), words(90, 90)) for raster in rasters]
+
+    def corner(self, raster):
+        with Image.open(raster.path) as picture:
+            places = {
+                "top left": (0, 0),
+                "bottom right": (picture.width - 1, picture.height - 1),
+                "bottom left": (0, picture.height - 1),
+                "top right": (picture.width - 1, 0),
+            }
+            return min(places, key=lambda name: picture.getpixel(places[name]))
+
+
+def test_words_of_the_second_of_two_turns_that_are_better_stand_where_they_are(tmp_path):
+    """Both turns start from the page as it lies: the second one's way back is its own."""
+    page = raster(tmp_path, marker=0, size=(400, 300))
+
+    (reading,) = Ladder(Turning(), None, Settings(rescue_ways="rotated")).recognize([page])
+
+    assert len(reading.words) == 90
+    assert reading.words[0].box == (380, 0, 400, 60)
+
+
 def test_skew_is_measured_to_a_quarter_of_a_degree(tmp_path):
     with Image.open(printed(tmp_path).path) as picture:
         for angle in (-5, -1, 0, 3):

@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageMath, ImageOps, UnidentifiedImageError
 
+from scanmill.children import tiff
 from scanmill.children.answering import answer_until_left, fail_by_disk
 from scanmill.errors import PageError
 from scanmill.models import Raster, Reason, SetAside
@@ -121,11 +122,14 @@ def _pages(content: bytes, *, bounds: Bounds) -> Iterator[Page]:
                 detail = f"more than {bounds.max_image_pixels} pixels in {number} frames."
                 raise PageError(Reason.IMAGE_TOO_LARGE, detail)
             page = _settled(frame, Path(f"{number}.pgm"), text)
+            if kind == "PDF" and not is_complete and isinstance(page, Raster) and page.is_blank:
+                page = _set_aside(Reason.CORRUPT_IMAGE, "Nothing shows, and the PDF is damaged.")
             yield page
         if isinstance(page, SetAside) and page.reason == Reason.FRAMES_UNREADABLE:
             return
         if number < announced or not is_complete:
-            yield _set_aside(Reason.FRAMES_UNREADABLE, f"Cut in or after frame {number}.")
+            detail = f"Cut in or after frame {number}, or damaged inside."
+            yield _set_aside(Reason.FRAMES_UNREADABLE, detail)
 
 
 def _opened(file: BinaryIO, kind: str, bounds: Bounds) -> tuple[int, Iterator[Frame]]:
@@ -171,8 +175,11 @@ def _inspected(content: bytes, bounds: Bounds) -> tuple[str, bool]:
     end = content[-_TAIL_BYTES:].rstrip(b"\0\r\n \x1a")
     # A GIF has no count of its frames; only its last byte tells that none is missing. Of a PDF that
     # was cut, what is left is put together by whoever opens it, as if it were all.
-    is_complete = {"GIF": end.endswith(b";"), "PDF": b"%%EOF" in end}
-    return kind, is_complete.get(kind, True)
+    if kind == "PDF":
+        from scanmill.children import pdf
+
+        return kind, b"%%EOF" in end and pdf.is_sound(content)
+    return kind, kind != "GIF" or end.endswith(b";")
 
 
 def _kind(head: bytes) -> str:
@@ -239,6 +246,9 @@ def _frames(image: Image.Image, bounds: Bounds) -> Iterator[Image.Image | SetAsi
         _restart_clock(bounds)
         is_there = _guarded(functools.partial(_seek, image, index))
         if isinstance(is_there, SetAside):
+            if index and image.tell() == index:  # it was found, and is of a kind that nobody reads
+                yield is_there
+                continue
             yield dataclasses.replace(is_there, reason=Reason.FRAMES_UNREADABLE)
             return
         if not is_there:
@@ -263,19 +273,38 @@ def _seek(image: Image.Image, index: int) -> bool:
 def _grey(image: Image.Image, bounds: Bounds) -> Image.Image:
     """Load one frame strictly and return it upright, opaque and in 8-bit grey."""
     _check_size(image, bounds)
+    tiff.require_sound(image)
     image.load()
     turned = _guarded(lambda: ImageOps.exif_transpose(image))
     upright = image if isinstance(turned, SetAside) else turned  # broken EXIF, sound pixels
     if upright.mode in ("I", "F") or upright.mode.startswith("I;"):
-        return _stretched(upright)
+        wide = _stretched(upright)
+        return ImageOps.invert(wide) if tiff.is_negative(image) else wide
     if upright.mode == "LAB":
         return upright.getchannel("L")
     if not upright.has_transparency_data:
-        return upright.convert("L")
-    rgba = upright.convert("RGBA")
-    paper = Image.new("L", rgba.size, 255)
-    paper.paste(rgba.convert("L"), mask=rgba.getchannel("A"))
+        square = tiff.squared(upright.convert("L"), image)
+        _check_size(square, bounds)
+        return square
+    return _opaque(upright.convert("RGBA"))
+
+
+def _opaque(rgba: Image.Image) -> Image.Image:
+    """Lay a page that one can see through on paper on which it shows, on white if it does there."""
+    grey, alpha = rgba.convert("L"), rgba.getchannel("A")
+    if alpha.getextrema() == (0, 0):  # some writers leave it out and say that it is there
+        return grey
+    for shade in (255, 0):
+        paper = Image.new("L", rgba.size, shade)
+        paper.paste(grey, mask=alpha)
+        if not _is_uniform(paper):
+            break
     return paper
+
+
+def _is_uniform(page: Image.Image) -> bool:
+    low, high = page.getextrema()
+    return low == high
 
 
 def _check_size(image: Image.Image, bounds: Bounds) -> None:
@@ -292,7 +321,8 @@ def _stretched(image: Image.Image) -> Image.Image:
     low, high = wide.getextrema()
     if not (isinstance(low, float) and isinstance(high, float)):
         raise PageError(Reason.CORRUPT_IMAGE, "More than one channel of wide values.")
-    if not math.isfinite(high - low):
+    is_a_number = ImageMath.lambda_eval(lambda values: values["wide"] == values["wide"], wide=wide)
+    if not math.isfinite(high - low) or is_a_number.getextrema()[0] == 0:
         raise PageError(Reason.CORRUPT_IMAGE, "Pixel values are not finite.")
     scale = 255 / (high - low) if high > low else 0.0
     return wide.point(lambda value: value * scale - low * scale).convert("L")
@@ -302,8 +332,7 @@ def _settled(frame: Image.Image | SetAside, path: Path, text: str | None) -> Pag
     """Write a frame, unless it is blank: nobody will read that."""
     if isinstance(frame, SetAside):
         return frame
-    low, high = frame.getextrema()
-    if low == high:
+    if _is_uniform(frame):
         return Raster(
             path="",
             width_px=frame.width,

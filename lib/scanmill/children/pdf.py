@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import io
 import math
+import re
+import zlib
 from typing import Any, BinaryIO
 
 import pypdfium2
@@ -18,6 +20,14 @@ _FEWEST_DPI, _MOST_DPI = 100, 600
 _WHOLE_PAGE = 0.8
 _ROUNDING = 0.999  # sides are rounded up to whole pixels
 _JPEG_FILTERS = {"DCTDecode": "JPEG", "JPXDecode": "JPEG2000"}
+
+
+_STREAM = re.compile(rb"(?<!end)stream\r?\n")
+_DEFLATED = re.compile(rb"/Filter\s*(\[\s*)?/(FlateDecode|Fl)\b")
+_PICTURE = re.compile(rb"/Subtype\s*/Image\b")
+_ENCRYPTED = re.compile(rb"/Encrypt\b")
+_HEAD_BYTES = 1000
+_AT_ONCE, _MOST_UNPACKED = 1 << 20, 64 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +53,42 @@ def opened(file: BinaryIO) -> Any:
         raise PageError(Reason.CORRUPT_IMAGE, f"PDF: {error}") from error
     if not len(document):
         raise PageError(Reason.CORRUPT_IMAGE, "The PDF has no pages.")
+    document.init_forms()  # without it what people filled in is not drawn
     return document
+
+
+def is_sound(content: bytes) -> bool:
+    """Tell whether what was compressed, but for pictures, unpacks to its end and its checksum.
+
+    A page whose drawing is damaged is drawn empty, or in part, without a word. An encrypted file
+    tells nothing; what unpacks to very much is left to the limits of its page.
+    """
+    if _ENCRYPTED.search(content):
+        return True
+    left = _MOST_UNPACKED
+    for start in _STREAM.finditer(content):
+        head = content[max(0, start.start() - _HEAD_BYTES) : start.start()]
+        head = head[head.rfind(b" obj") :]
+        if not _DEFLATED.search(head) or _PICTURE.search(head):
+            continue
+        left, is_whole = _unpacked(content, start.end(), left)
+        if not is_whole:
+            return False
+    return True
+
+
+def _unpacked(content: bytes, start: int, left: int) -> tuple[int, bool]:
+    """Unpack a stream, at most so many bytes; return what is left of these, and if it is whole."""
+    unpacker = zlib.decompressobj()
+    end = content.find(b"endstream", start)
+    data = content[start : end if end >= 0 else None]
+    try:
+        while left > 0 and data and not unpacker.eof:
+            left -= len(unpacker.decompress(data, min(left, _AT_ONCE)))
+            data = unpacker.unconsumed_tail
+    except zlib.error:
+        return left, False
+    return left, unpacker.eof or left <= 0
 
 
 def drawn(document: Any, index: int, limits: Limits) -> tuple[Image.Image, str | None]:
@@ -58,7 +103,8 @@ def drawn(document: Any, index: int, limits: Limits) -> tuple[Image.Image, str |
         pictures = _pictures(page)
         for picture in pictures:
             _require_sound(picture)
-        scale = _dpi(page, pictures, limits) / _POINTS_PER_INCH
+        scans = [] if _has_visible_text(page) else pictures
+        scale = _dpi(page, scans, limits) / _POINTS_PER_INCH
         bitmap = page.render(scale=scale, grayscale=True)
         with contextlib.closing(page.get_textpage()) as text:
             embedded = text.get_text_bounded().replace("\0", "").replace("\r\n", "\n").strip()
@@ -67,6 +113,14 @@ def drawn(document: Any, index: int, limits: Limits) -> tuple[Image.Image, str |
 
 def _pictures(page: Any) -> list[Any]:
     return list(page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]))
+
+
+def _has_visible_text(page: Any) -> bool:
+    """Tell whether text is printed on a page, other than what OCR programs lay under a scan."""
+    return any(
+        raw.FPDFTextObj_GetTextRenderMode(text.raw) != raw.FPDF_TEXTRENDERMODE_INVISIBLE
+        for text in page.get_objects(filter=[raw.FPDF_PAGEOBJ_TEXT])
+    )
 
 
 def _require_sound(picture: Any) -> None:
@@ -101,5 +155,9 @@ def _own_dpi(pictures: list[Any], page_inches: float) -> float | None:
     left, bottom, right, top = (float(at) / _POINTS_PER_INCH for at in pictures[0].get_bounds())
     if (right - left) * (top - bottom) < _WHOLE_PAGE * page_inches:
         return None
-    dpi = max(pictures[0].get_px_size()) / max(right - left, top - bottom)
+    across, down = pictures[0].get_px_size()
+    matrix = pictures[0].get_matrix()
+    if abs(matrix.b) > abs(matrix.a):  # it lies on its side
+        across, down = down, across
+    dpi = max(across / (right - left), down / (top - bottom))
     return float(min(max(dpi, _FEWEST_DPI), _MOST_DPI))

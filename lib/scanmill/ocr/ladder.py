@@ -80,7 +80,7 @@ class _Page:
             self.rescue_seconds += reading.seconds
         if isinstance(reading, Recognition) and self._is_better(reading, trial):
             self.raster, self.best = raster, reading
-            self.back = _chained(trial.back, self.back)
+            self.back = trial.back
             self.ways = [*(tried for tried in self.ways if tried != way), way]
         elif way not in self.ways:
             self.ways.insert(0, way)
@@ -119,6 +119,10 @@ class _Rung:
     engine: OcrEngine
     below: float
 
+    def wants(self, page: _Page) -> bool:
+        """Tell whether a page reads poorly enough."""
+        return page.best.mean_confidence < self.below
+
 
 @dataclasses.dataclass(frozen=True)
 class Ladder:
@@ -149,18 +153,11 @@ class Ladder:
             for index, (raster, reading) in enumerate(zip(rasters, readings, strict=True))
             if isinstance(reading, Recognition)
         }
-        with sandbox.scratch() as work:
-            for rung in self._rungs():
-                poor = [page for page in pages.values() if page.best.mean_confidence < rung.below]
-                trials = [(page, trial) for page in poor for trial in self._trials(rung, page)]
-                _try(rung, trials, work)
+        rungs, size = self._rungs(), self.settings.chunk_pages
+        poor = [page for page in pages.values() if any(rung.wants(page) for rung in rungs)]
+        for start in range(0, len(poor), size):  # changed pictures take room, on the disk too
+            _climb(rungs, poor[start : start + size], most_tries=self.settings.rescue_tries)
         return [pages[i].result if i in pages else reading for i, reading in enumerate(readings)]
-
-    def _trials(self, rung: _Rung, page: _Page) -> Iterator[Trial]:
-        """Yield what a rung tries on a page, as long as the page may cost more."""
-        for trial in itertools.islice(rung.lever(page), self.settings.rescue_tries - page.tries):
-            page.tries += 1
-            yield trial
 
     def _rungs(self) -> list[_Rung]:
         """Return the rungs that are wanted, from the bottom up."""
@@ -191,19 +188,47 @@ class Ladder:
             yield from (Trial(languages=language) for language in languages)
 
 
-def _try(rung: _Rung, trials: Sequence[tuple[_Page, Trial]], work: Path) -> None:
-    """Read pages once more; trials of a kind share a call."""
+def _climb(rungs: Sequence[_Rung], pages: Sequence[_Page], *, most_tries: int) -> None:
+    """Try one rung after the other on some pages, each as long as it may cost more."""
+    with sandbox.scratch() as work:
+        for rung in rungs:
+            attempts = []
+            for page in filter(rung.wants, pages):
+                for trial in itertools.islice(rung.lever(page), most_tries - page.tries):
+                    page.tries += 1
+                    attempts.append(_Attempt.of(page, trial, work))
+            _read(rung, attempts)
 
-    def kind(one: tuple[_Page, Trial]) -> tuple[int, str]:
-        return one[1].psm or 0, one[1].languages or ""
 
-    for _, group in itertools.groupby(sorted(trials, key=kind), key=kind):
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A trial of a page, its picture written."""
+
+    page: _Page
+    raster: Raster
+    trial: Trial
+    """Without its picture; its way back leads to the original."""
+
+    @classmethod
+    def of(cls, page: _Page, trial: Trial, work: Path) -> "_Attempt":
+        """Write the picture of a trial, which starts from the page's best raster so far."""
+        raster = page.raster if trial.picture is None else _written(trial.picture, work)
+        back = _chained(trial.back, page.back)
+        return cls(page, raster, dataclasses.replace(trial, picture=None, back=back))
+
+
+def _read(rung: _Rung, attempts: Sequence[_Attempt]) -> None:
+    """Read pages once more; attempts of a kind share a call."""
+
+    def kind(attempt: _Attempt) -> tuple[int, str]:
+        return attempt.trial.psm or 0, attempt.trial.languages or ""
+
+    for _, group in itertools.groupby(sorted(attempts, key=kind), key=kind):
         some = list(group)
-        rasters = [_raster(page, trial, work) for page, trial in some]
-        first = some[0][1]
+        rasters, first = [attempt.raster for attempt in some], some[0].trial
         readings = rung.engine.recognize(rasters, psm=first.psm, languages=first.languages)
-        for (page, trial), raster, reading in zip(some, rasters, readings, strict=True):
-            page.consider(rung.way, trial, raster, reading)
+        for attempt, reading in zip(some, readings, strict=True):
+            attempt.page.consider(rung.way, attempt.trial, attempt.raster, reading)
 
 
 def score(reading: Recognition) -> float:
@@ -307,13 +332,10 @@ def skew(picture: Image.Image) -> float:
 # --- pictures and places -------------------------------------------------------------------------
 
 
-def _raster(page: _Page, trial: Trial, work: Path) -> Raster:
-    """Return the raster of a trial; a changed picture is written first."""
-    if trial.picture is None:
-        return page.raster
+def _written(picture: Image.Image, work: Path) -> Raster:
     path = work / f"{uuid.uuid4().hex}.pgm"
-    trial.picture.save(path, "PPM")
-    return Raster(path=str(path), width_px=trial.picture.width, height_px=trial.picture.height)
+    picture.save(path, "PPM")
+    return Raster(path=str(path), width_px=picture.width, height_px=picture.height)
 
 
 def _rotation(degrees: float, size: tuple[int, int]) -> Affine:
