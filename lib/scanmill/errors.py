@@ -19,6 +19,9 @@ from scanmill.models import Reason
 DISK_FAILED = 74
 """Exit status of a child that could not read or write: the disk's fault, not the file's."""
 
+PAGE_NOTE = "page"
+"""The file in its folder where a child leaves behind which page it is at, should it die there."""
+
 
 class ScanmillError(Exception):
     """The root of every error raised on purpose."""

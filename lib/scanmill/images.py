@@ -4,7 +4,7 @@ import dataclasses
 import shutil
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ DECODER = (sys.executable, "-I", "-m", "scanmill.children.decoder")
 
 FILES_PER_LIFE = 64
 """Files that one child decodes: whatever a broken one left behind in it reaches no further."""
+
+MOST_DEADLY_PAGES = 3
+"""Pages of one file that a decoder may die of before the file is refused."""
 
 _FILE_CPU_FACTOR = 10  # of the time of a page: for all pages of a file together
 _PGM_HEADER_BYTES = 64
@@ -53,24 +56,31 @@ class Decoder:
     def decode(self, file: Path, *, out_dir: Path) -> Decoded:
         """Decode an image into 8-bit grey PGM files in a folder; they are the caller's to remove.
 
-        A broken image never raises and never harms another one: a file that kills the decoder is
-        given to a fresh one, then refused.
+        A broken image never raises and never harms another one: a page that kills the decoder is
+        set aside, and a fresh one reads the others; after a few of them the file is refused.
 
         Raises:
             RetryableError: the disk failed.
             FatalError: the decoder does not start.
         """
-        answer = self._crew.ask({}, file=file, cpu_seconds=self._cpu_seconds)
-        if isinstance(answer, Death):
-            return Decoded(refusal=_refused(answer))
+        deadly: dict[int, SetAside] = {}
+        while isinstance(answer := self._ask(file, deadly), Death):
+            number = int(answer.note) if answer.note.isdecimal() else 0
+            if not number or number in deadly or len(deadly) == MOST_DEADLY_PAGES:
+                return Decoded(refusal=_refused(answer))
+            deadly[number] = _refused(answer)
         home = self._crew.home()
-        return Decoded(
-            pages=tuple(
-                _moved(page, home, out_dir) if "path" in page else _set_aside(page)
-                for page in answer["pages"]
-            ),
-            refusal=_set_aside(answer["refusal"]) if answer["refusal"] else None,
+        pages = tuple(
+            _moved(page, home, out_dir) if "path" in page else deadly.get(n) or _set_aside(page)
+            for n, page in enumerate(answer["pages"], start=1)
         )
+        if not answer["refusal"]:
+            return Decoded(pages=pages)
+        return Decoded(refusal=deadly.get(1) or _set_aside(answer["refusal"]))
+
+    def _ask(self, file: Path, deadly: Collection[int]) -> dict[str, Any] | Death:
+        question = {"skipped": sorted(deadly)}
+        return self._crew.ask(question, file=file, cpu_seconds=self._cpu_seconds)
 
 
 def _bounds(settings: Settings) -> str:

@@ -19,7 +19,7 @@ def spun_on_many_pages(bounds):
             pass
 
 
-def decode_image(content, *, bounds):
+def decode_image(content, *, bounds, skipped):
     if b"MARKER-crash" in content:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"MARKER-spin" in content:
@@ -35,7 +35,7 @@ def decode_image(content, *, bounds):
         os.kill(os.getpid(), signal.SIGABRT)
     if b"MARKER-slow" in content:
         spun_on_many_pages(bounds)
-    return REAL(content, bounds=bounds)
+    return REAL(content, bounds=bounds, skipped=skipped)
 
 
 decoder.decode_image = decode_image

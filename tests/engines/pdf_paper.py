@@ -56,6 +56,31 @@ def printed_over(picture, text):
     )
 
 
+def with_endless_page(number, count):
+    """A PDF of so many pages, one of which draws the same line a thousand million times."""
+    depth = 9
+    first = 4 + 2 * count
+    kids = b" ".join(b"%d 0 R" % (4 + 2 * page) for page in range(count))
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [%s] /Count %d >>" % (kids, count),
+        _FONT,
+    ]
+    for page in range(1, count + 1):
+        content = b"/X Do" if page == number else b"BT /F1 24 Tf 72 720 Td (%d) Tj ET" % page
+        objects += [
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents %d 0 R /Resources "
+            b"<< /Font << /F1 3 0 R >> /XObject << /X %d 0 R >> >> >>" % (len(objects) + 2, first),
+            _stream(content),
+        ]
+    form = b"/Type /XObject /Subtype /Form /BBox [0 0 595 842] "
+    for level in range(depth):
+        inner = b"/Resources << /XObject << /X %d 0 R >> >> " % (first + level + 1)
+        objects.append(_stream(b"/X Do " * 10, form + inner))
+    objects.append(_stream(b"0 0 100 100 re f 50 50 m 100 200 300 400 500 100 c S", form))
+    return _assembled(objects)
+
+
 _FONT = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
 
 

@@ -8,7 +8,7 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from engines.pdf_paper import filled_in, printed, printed_over
+from engines.pdf_paper import filled_in, printed, printed_over, with_endless_page
 from scanmill import images
 from scanmill.errors import FatalError, RetryableError
 from scanmill.models import Raster, Reason, SetAside
@@ -589,6 +589,16 @@ def test_a_file_that_kills_the_decoder_only_once_is_decoded(tmp_path):
 
     assert [result.refusal for result in results] == [None, None]
     assert (tmp_path / "seen").exists()
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_page_that_kills_the_decoder_costs_itself_alone(tmp_path, number):
+    (result,) = decode(tmp_path, with_endless_page(number, 4), page_cpu_seconds=1)
+
+    kinds = [SetAside if page == number else Raster for page in range(1, 5)]
+    assert [type(each) for each in result.pages] == kinds
+    assert result.pages[number - 1].reason == Reason.DECODER_TIMEOUT
+    assert len(list((tmp_path / "pages").iterdir())) == 3
 
 
 def test_a_decoder_does_not_live_for_ever(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ import math
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -23,7 +23,7 @@ from PIL import Image, ImageMath, ImageOps, UnidentifiedImageError
 
 from scanmill.children import tiff
 from scanmill.children.answering import answer_until_left, fail_by_disk
-from scanmill.errors import PageError
+from scanmill.errors import PAGE_NOTE, PageError
 from scanmill.models import Raster, Reason, SetAside
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM", "AVIF")
@@ -59,6 +59,7 @@ _HEAD_BYTES = 32
 _TAIL_BYTES = 1024
 
 T = TypeVar("T")
+Begin = Callable[[int], SetAside | None]
 Page = Raster | SetAside
 Frame = tuple[Image.Image | SetAside, str | None]
 """A page before it is written, and the text that the file holds for it, if any."""
@@ -87,15 +88,22 @@ def main() -> None:
     bounds = Bounds(**json.loads(sys.argv[1]))
     Image.MAX_IMAGE_PIXELS = bounds.max_pixels
     try:
-        answer_until_left(lambda _, content: decode_image(content, bounds=bounds))
+        answer_until_left(
+            lambda asked, content: decode_image(content, bounds=bounds, skipped=asked["skipped"])
+        )
     except DiskError as error:
         fail_by_disk(str(error))
 
 
-def decode_image(content: bytes, *, bounds: Bounds) -> dict[str, object]:
-    """Decode one image into the PGM files `<page>.pgm` and return what became of it."""
+def decode_image(
+    content: bytes, *, bounds: Bounds, skipped: Collection[int] = ()
+) -> dict[str, object]:
+    """Decode one image into the PGM files `<page>.pgm` and return what became of it.
+
+    Of the pages to be `skipped` nothing is decoded: they are set aside.
+    """
     pages: list[Page] = []
-    whole = _guarded(lambda: pages.extend(_pages(content, bounds=bounds)))
+    whole = _guarded(lambda: pages.extend(_pages(content, bounds=bounds, skipped=skipped)))
     refusal = whole if isinstance(whole, SetAside) else None
     if refusal is None and not any(isinstance(page, Raster) for page in pages):
         refusal = next(page for page in pages if isinstance(page, SetAside))
@@ -106,12 +114,14 @@ def decode_image(content: bytes, *, bounds: Bounds) -> dict[str, object]:
     return {"pages": [dataclasses.asdict(page) for page in pages], "refusal": None}
 
 
-def _pages(content: bytes, *, bounds: Bounds) -> Iterator[Page]:
+def _pages(content: bytes, *, bounds: Bounds, skipped: Collection[int]) -> Iterator[Page]:
     kind, is_complete = _inspected(content, bounds)
     with io.BytesIO(content) as file, warnings.catch_warnings():
         _choose_warnings()
-        _restart_clock(bounds)
-        announced, frames = _opened(file, kind, bounds)
+        begin = functools.partial(_begin, bounds=bounds, skipped=skipped)
+        begin(0)
+        announced, frames = _opened(file, kind, bounds, begin)
+        _restart_file_clock(announced, bounds)
         page: Page | None = None
         number = 0
         pixels = 0
@@ -132,7 +142,7 @@ def _pages(content: bytes, *, bounds: Bounds) -> Iterator[Page]:
             yield _set_aside(Reason.FRAMES_UNREADABLE, detail)
 
 
-def _opened(file: BinaryIO, kind: str, bounds: Bounds) -> tuple[int, Iterator[Frame]]:
+def _opened(file: BinaryIO, kind: str, bounds: Bounds, begin: Begin) -> tuple[int, Iterator[Frame]]:
     """Return how many frames a file says it has, and an iterator of them."""
     if kind == "PDF":
         from scanmill.children import pdf
@@ -141,17 +151,18 @@ def _opened(file: BinaryIO, kind: str, bounds: Bounds) -> tuple[int, Iterator[Fr
         number = len(document)
         if number > bounds.max_frames:
             raise PageError(Reason.TOO_MANY_FRAMES, f"{number} pages of {bounds.max_frames}.")
-        return number, _pdf_frames(document, bounds)
+        return number, _pdf_frames(document, bounds, begin)
     if kind == "HEIF":
         import pillow_heif
 
         pillow_heif.register_heif_opener(thumbnails=False)
     with _strict_chain(kind):
         image = Image.open(file, formats=["HEIF"] if kind == "HEIF" else FORMATS)
-    return _announced_frames(image, bounds), ((frame, None) for frame in _frames(image, bounds))
+    frames = ((frame, None) for frame in _frames(image, bounds, begin))
+    return _announced_frames(image, bounds), frames
 
 
-def _pdf_frames(document: Any, bounds: Bounds) -> Iterator[Frame]:
+def _pdf_frames(document: Any, bounds: Bounds, begin: Begin) -> Iterator[Frame]:
     """Yield the pages of a PDF, each with the text that lies in it, if any."""
     from scanmill.children import pdf
 
@@ -159,7 +170,9 @@ def _pdf_frames(document: Any, bounds: Bounds) -> Iterator[Frame]:
         dpi=bounds.pdf_dpi, max_pixels=bounds.max_pixels, max_side_px=bounds.max_side_px
     )
     for index in range(len(document)):
-        _restart_clock(bounds)
+        if aside := begin(index + 1):
+            yield aside, None
+            continue
         drawn = _guarded(functools.partial(pdf.drawn, document, index, limits))
         yield (drawn, None) if isinstance(drawn, SetAside) else drawn
 
@@ -221,10 +234,28 @@ def _strict_chain(kind: str | None) -> Iterator[None]:
         yield
 
 
+def _begin(number: int, *, bounds: Bounds, skipped: Collection[int]) -> SetAside | None:
+    """Give a page its CPU time, or return why it is not decoded: somebody died of it before.
+
+    The number is left behind for who asks why this process ended.
+    """
+    try:
+        Path(PAGE_NOTE).write_text(str(number), encoding="ascii")
+    except OSError as error:
+        raise DiskError(f"Cannot write [{PAGE_NOTE}]: {error.strerror}.") from error
+    _restart_clock(bounds)
+    return _set_aside(Reason.DECODER_CRASH, "Left out.") if number in skipped else None
+
+
 def _restart_clock(bounds: Bounds) -> None:
     """Give the next step the CPU time of one page: running out of it ends this process."""
     # The other timer, of user and system time, runs for the whole file.
     signal.setitimer(signal.ITIMER_VIRTUAL, bounds.page_cpu_seconds)
+
+
+def _restart_file_clock(pages: int, bounds: Bounds) -> None:
+    """Give a file the time of ten pages, and of each page that it has a tenth on top."""
+    signal.setitimer(signal.ITIMER_PROF, bounds.page_cpu_seconds * (10 + pages / 10))
 
 
 def _announced_frames(image: Image.Image, bounds: Bounds) -> int:
@@ -240,10 +271,10 @@ def _announced_frames(image: Image.Image, bounds: Bounds) -> int:
     return frames
 
 
-def _frames(image: Image.Image, bounds: Bounds) -> Iterator[Image.Image | SetAside]:
+def _frames(image: Image.Image, bounds: Bounds, begin: Begin) -> Iterator[Image.Image | SetAside]:
     """Yield the grey frames in order; one that cannot be found ends them."""
     for index in range(bounds.max_frames + 1):
-        _restart_clock(bounds)
+        aside = begin(index + 1)
         is_there = _guarded(functools.partial(_seek, image, index))
         if isinstance(is_there, SetAside):
             if index and image.tell() == index:  # it was found, and is of a kind that nobody reads
@@ -255,7 +286,7 @@ def _frames(image: Image.Image, bounds: Bounds) -> Iterator[Image.Image | SetAsi
             return
         if index == bounds.max_frames:  # a broken chain hides the number until here
             raise PageError(Reason.TOO_MANY_FRAMES, f"More than {index} frames.")
-        yield _guarded(functools.partial(_grey, image, bounds))
+        yield aside if aside else _guarded(functools.partial(_grey, image, bounds))
 
 
 def _seek(image: Image.Image, index: int) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scanmill import sandbox
+from scanmill.errors import PAGE_NOTE
 from scanmill.sandbox import walls
 from scanmill.sandbox.scratch import marked, scratch
 
@@ -30,6 +31,8 @@ class Death:
     status: int
     is_timeout: bool
     errors: str
+    note: str = ""
+    """The number of the page that it was at, where it left that behind."""
 
 
 class Worker:
@@ -115,6 +118,7 @@ class Worker:
             status=status,
             is_timeout=is_late or sandbox.is_cpu_death(status),
             errors=sandbox.tail(self.home / "errors"),
+            note=sandbox.tail(self.home / PAGE_NOTE),
         )
         self.end()
         sandbox.require_room(self.home.parent)
