@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import sqlalchemy as sa
+import tenacity
 
 from scanmill.errors import FatalError, RetryableError
 from scanmill.ledger import Ledger
@@ -124,8 +125,17 @@ class OwnStack:
         found: list[Json] = self.get(path, limit=100, **wanted)["task_instances"]
         return found
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(httpx.HTTPStatusError),
+        wait=tenacity.wait_fixed(1),
+        stop=tenacity.stop_after_attempt(5),
+        reraise=True,
+    )
     def pause(self, dag_id: str, *, is_paused: bool) -> None:
-        """Pause a DAG, or let it go on."""
+        """Pause a DAG, or let it go on.
+
+        On SQLite, Airflow answers 500 when others wrote while it was at it.
+        """
         body = {"is_paused": is_paused}
         self.api.patch(f"/api/v2/dags/{dag_id}", json=body).raise_for_status()
 

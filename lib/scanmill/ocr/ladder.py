@@ -40,6 +40,7 @@ _BLIND_FACTOR, _COARSE_PIXELS = 2.0, 1_500_000  # an A4 page of 120 dpi
 _MAX_PIXELS = 50_000_000
 _MIN_SKEW, _MAX_SKEW = 0.5, 8.0
 _FEW_WORDS = 10
+_FAINT = 70  # thicker strokes were of use below it, and of none above
 _DOUBTED = 65  # below it nearly half of the words are wrong: the layout may be, too
 _FEWER = 0.5  # of the words so far: what a reading must have that is mostly wrong, too
 _ONE_BLOCK = 6  # the segmentation mode of a page without columns, as receipts are
@@ -298,6 +299,8 @@ def _straightened(page: _Page) -> Iterator[Trial]:
 
 def _thickened(page: _Page) -> Iterator[Trial]:
     """Yield the page with thicker strokes, as one block: faint print falls to pieces without."""
+    if page.best.mean_confidence >= _FAINT:
+        return
     picture, back = _resized(page, max(1.0, _fitting(page)))
     thick = picture.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(1))
     yield Trial(picture=thick, back=back, psm=_ONE_BLOCK)

@@ -38,12 +38,11 @@ def watch(mill: Mill, *, forever: bool = True, supervisor: int = 0) -> None:
     # A thread of its own: a large bucket takes minutes to list, a dead store takes as long.
     lister = concurrent.futures.ThreadPoolExecutor(1) if forever else None
     watchdog = Watchdog(mill, supervisor=supervisor, lister=lister)
-    pulse = Pulse(mill)
     # The watchdog itself is up sooner than what it looks at.
     next_look = time.monotonic() + (START_SECONDS if forever else 0)
     while True:
         try:
-            pulse.beat()
+            watchdog.pulse.beat()
             deliver(mill)
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + LOOK_SECONDS
@@ -57,7 +56,10 @@ def watch(mill: Mill, *, forever: bool = True, supervisor: int = 0) -> None:
 
 
 class Pulse:
-    """Our sign of life in the ledger; when that takes none, people are told without the outbox."""
+    """Our sign of life in the ledger, without which others tell of us: see `relieving`.
+
+    When the ledger takes none, people are told of that without the outbox, which is in it, too.
+    """
 
     def __init__(self, mill: Mill, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._mill = mill
@@ -72,7 +74,8 @@ class Pulse:
             ScanmillError: the ledger took none; after half a minute of that it is told of.
         """
         try:
-            beat(self._mill)
+            with self._mill.ledger.writing() as connection:
+                heartbeats.beat(connection, WATCHDOG)
         except ScanmillError as error:
             self._tell(str(error))
             raise
@@ -94,12 +97,6 @@ class Pulse:
             self._told = None
 
 
-def beat(mill: Mill) -> None:
-    """Give a sign of life: without it others tell of us, see `relieving`."""
-    with mill.ledger.writing() as connection:
-        heartbeats.beat(connection, WATCHDOG)
-
-
 class Watchdog:
     """Remembers since when something is wrong; what was told of it is in the outbox."""
 
@@ -113,6 +110,7 @@ class Watchdog:
     ) -> None:
         self._mill = mill
         self._clock = clock
+        self.pulse = Pulse(mill, clock=clock)
         self._wrong_since: dict[str, float] = {}
         self._unplanned = _Unplanned(mill, clock=clock, lister=lister)
         store = Store(mill.store.bucket, patience_seconds=_STORE_SECONDS)
@@ -140,7 +138,7 @@ class Watchdog:
             ScanmillError: the ledger takes no sign of life.
         """
         for look in self._looks:
-            beat(self._mill)  # before each: what does not answer takes its time
+            self.pulse.beat()  # before each: what does not answer takes its time
             try:
                 for seen in look():
                     settle(self._mill, seen, unripe=self._unripe(seen))
