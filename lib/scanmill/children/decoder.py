@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import io
 import json
-import math
 import signal
 import sys
 import warnings
@@ -19,9 +18,9 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from PIL import Image, ImageMath, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from scanmill.children import tiff
+from scanmill.children import grey, tiff
 from scanmill.children.answering import answer_until_left, fail_by_disk
 from scanmill.errors import PAGE_NOTE, PageError
 from scanmill.models import Raster, Reason, SetAside
@@ -308,34 +307,9 @@ def _grey(image: Image.Image, bounds: Bounds) -> Image.Image:
     image.load()
     turned = _guarded(lambda: ImageOps.exif_transpose(image))
     upright = image if isinstance(turned, SetAside) else turned  # broken EXIF, sound pixels
-    if upright.mode in ("I", "F") or upright.mode.startswith("I;"):
-        wide = _stretched(upright)
-        return ImageOps.invert(wide) if tiff.is_negative(image) else wide
-    if upright.mode == "LAB":
-        return upright.getchannel("L")
-    if not upright.has_transparency_data:
-        square = tiff.squared(upright.convert("L"), image)
-        _check_size(square, bounds)
-        return square
-    return _opaque(upright.convert("RGBA"))
-
-
-def _opaque(rgba: Image.Image) -> Image.Image:
-    """Lay a page that one can see through on paper on which it shows, on white if it does there."""
-    grey, alpha = rgba.convert("L"), rgba.getchannel("A")
-    if alpha.getextrema() == (0, 0):  # some writers leave it out and say that it is there
-        return grey
-    for shade in (255, 0):
-        paper = Image.new("L", rgba.size, shade)
-        paper.paste(grey, mask=alpha)
-        if not _is_uniform(paper):
-            break
-    return paper
-
-
-def _is_uniform(page: Image.Image) -> bool:
-    low, high = page.getextrema()
-    return low == high
+    page = grey.page_of(upright, original=image)
+    _check_size(page, bounds)
+    return page
 
 
 def _check_size(image: Image.Image, bounds: Bounds) -> None:
@@ -346,24 +320,11 @@ def _check_size(image: Image.Image, bounds: Bounds) -> None:
         raise PageError(Reason.IMAGE_TOO_SMALL, f"{width} x {height} pixels.")
 
 
-def _stretched(image: Image.Image) -> Image.Image:
-    """Map 16-bit, 32-bit and float values to 0..255 by the range that the page uses."""
-    wide = image.convert("F")
-    low, high = wide.getextrema()
-    if not (isinstance(low, float) and isinstance(high, float)):
-        raise PageError(Reason.CORRUPT_IMAGE, "More than one channel of wide values.")
-    is_a_number = ImageMath.lambda_eval(lambda values: values["wide"] == values["wide"], wide=wide)
-    if not math.isfinite(high - low) or is_a_number.getextrema()[0] == 0:
-        raise PageError(Reason.CORRUPT_IMAGE, "Pixel values are not finite.")
-    scale = 255 / (high - low) if high > low else 0.0
-    return wide.point(lambda value: value * scale - low * scale).convert("L")
-
-
 def _settled(frame: Image.Image | SetAside, path: Path, text: str | None) -> Page:
     """Write a frame, unless it is blank: nobody will read that."""
     if isinstance(frame, SetAside):
         return frame
-    if _is_uniform(frame):
+    if grey.is_uniform(frame):
         return Raster(
             path="",
             width_px=frame.width,
