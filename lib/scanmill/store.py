@@ -104,7 +104,7 @@ class Store:
             body, answer = self._s3.get(entry.key, VersionId=entry.version)
         except (ObjectGoneError, ObjectDeniedError):
             return None
-        if answer["Metadata"].get(_PROOF) != hashlib.sha256(body).hexdigest():
+        if not _is_proven(body, answer):
             return None
         kind = answer.get("ContentType", "")
         return Written(key=entry.key, body=body, content_type=kind)
@@ -116,7 +116,7 @@ class Store:
         versions of the bucket; where it keeps none, they are believed.
         """
         body, answer = self._s3.get(key)
-        if not layout.is_written_once(key) or answer["Metadata"] == _proof(body):
+        if not layout.is_written_once(key) or _is_proven(body, answer):
             return body
         earlier = (entry for entry in self.list_versions(key) if entry.key == key)
         ours = (one for entry in earlier if (one := self.read_written(entry)))
@@ -223,6 +223,11 @@ class Store:
 def _proof(body: bytes) -> dict[str, str]:
     """Return what an object of ours carries, so that it can be told from what others put there."""
     return {_PROOF: hashlib.sha256(body).hexdigest()}
+
+
+def _is_proven(body: bytes, answer: dict[str, Any]) -> bool:
+    """Tell whether an object carries the proof of just these bytes."""
+    return bool(answer["Metadata"].get(_PROOF) == _proof(body)[_PROOF])
 
 
 def json_bytes(content: dict[str, Any]) -> bytes:

@@ -80,6 +80,15 @@ def forge(mill, address, names):
     tamper(mill, address, parquet_bytes(pa.Table.from_pylist(rows, schema=names)))
 
 
+def refused_until_healed(mill, work):
+    """Do some work, which is refused; heal; do it again."""
+    with pytest.raises(AlteredError, match="heal"):
+        work()
+    audit(mill)
+    heal(mill)
+    work()
+
+
 def test_a_part_that_was_changed_is_published_only_as_we_wrote_it(new_mill, open_gates):
     mill = new_mill()
     drop(mill, "c/x/a.png", picture(prose("a")))
@@ -88,11 +97,7 @@ def test_a_part_that_was_changed_is_published_only_as_we_wrote_it(new_mill, open
     judging.judge_batch(mill, "c-000001")
     forge(mill, PART, schema.PAGES)
 
-    with pytest.raises(AlteredError, match="heal"):
-        build_snapshot(mill, "c-000001")
-    audit(mill)
-    heal(mill)
-    build_snapshot(mill, "c-000001")
+    refused_until_healed(mill, lambda: build_snapshot(mill, "c-000001"))
 
     assert texts_published(mill, "c") == {"c/x/a.png": [prose("a")]}
     assert audit(mill) == []
@@ -120,11 +125,7 @@ def test_a_changed_shard_is_not_written_anew(settled):
     drop(mill, "c/x/b.png", picture(prose("b, anew")))
     planning.plan_batches(mill)
 
-    with pytest.raises(AlteredError, match="heal"):
-        finish_batch(mill, "c-000003")
-    audit(mill)
-    heal(mill)
-    finish_batch(mill, "c-000003")
+    refused_until_healed(mill, lambda: finish_batch(mill, "c-000003"))
 
     names = {"a": "a", "b": "b, anew", "c": "c"}
     assert texts_published(mill, "c") == {f"c/x/{n}.png": [prose(t)] for n, t in names.items()}
@@ -139,11 +140,7 @@ def test_nothing_is_built_on_a_changed_manifest(settled):
     drop(mill, "c/x/b.png", picture(prose("b")))
     planning.plan_batches(mill)
 
-    with pytest.raises(AlteredError, match="heal"):
-        finish_batch(mill, "c-000002")
-    audit(mill)
-    heal(mill)
-    finish_batch(mill, "c-000002")
+    refused_until_healed(mill, lambda: finish_batch(mill, "c-000002"))
 
     assert sorted(texts_published(mill, "c")) == ["c/x/a.png", "c/x/b.png"]
     assert audit(mill) == []

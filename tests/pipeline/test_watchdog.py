@@ -99,6 +99,7 @@ def test_a_watchdog_gives_a_sign_of_life_between_looks_that_take_long(watched, c
     watchdog = Watchdog(watched, clock=clock)
 
     def slow_look():
+        clock.now += MUTE_SECONDS
         pass_by(watched, MUTE_SECONDS, t.HEARTBEATS.c.beat_at)
         return iter(())
 

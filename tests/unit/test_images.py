@@ -1,5 +1,6 @@
 import io
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -599,6 +600,32 @@ def test_a_page_that_kills_the_decoder_costs_itself_alone(tmp_path, number):
     assert [type(each) for each in result.pages] == kinds
     assert result.pages[number - 1].reason == Reason.DECODER_TIMEOUT
     assert len(list((tmp_path / "pages").iterdir())) == 3
+
+
+def test_the_time_of_a_file_grows_with_its_pages(tmp_path):
+    """Asked of the decoder's own timer: to use it up would take minutes."""
+    program = (
+        "import signal, sys; from scanmill.children.decoder import Bounds, decode_image;"
+        "bounds = Bounds(page_cpu_seconds=60, pdf_dpi=300, max_object_bytes=10**7,"
+        " max_pixels=10**7, max_side_px=10**4, min_side_px=1, max_frames=99,"
+        " max_image_pixels=10**8);"
+        "decode_image(sys.stdin.buffer.read(), bounds=bounds, skipped=());"
+        "print(signal.getitimer(signal.ITIMER_PROF)[0])"
+    )
+    left = [
+        float(
+            subprocess.run(
+                [sys.executable, "-c", program],
+                input=frames("TIFF", count),
+                cwd=tmp_path,
+                capture_output=True,
+                check=True,
+            ).stdout
+        )
+        for count in (1, 31)
+    ]
+
+    assert left[1] - left[0] == pytest.approx(30 * 60 / 10, abs=5)
 
 
 def test_a_decoder_does_not_live_for_ever(tmp_path, monkeypatch):

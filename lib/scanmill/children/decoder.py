@@ -94,9 +94,7 @@ def main() -> None:
         fail_by_disk(str(error))
 
 
-def decode_image(
-    content: bytes, *, bounds: Bounds, skipped: Collection[int] = ()
-) -> dict[str, object]:
+def decode_image(content: bytes, *, bounds: Bounds, skipped: Collection[int]) -> dict[str, object]:
     """Decode one image into the PGM files `<page>.pgm` and return what became of it.
 
     Of the pages to be `skipped` nothing is decoded: they are set aside.
@@ -114,11 +112,11 @@ def decode_image(
 
 
 def _pages(content: bytes, *, bounds: Bounds, skipped: Collection[int]) -> Iterator[Page]:
+    begin = functools.partial(_begin, bounds=bounds, skipped=skipped)
+    begin(0)  # first of all: note and clock are those of the file before
     kind, is_complete = _inspected(content, bounds)
     with io.BytesIO(content) as file, warnings.catch_warnings():
         _choose_warnings()
-        begin = functools.partial(_begin, bounds=bounds, skipped=skipped)
-        begin(0)
         announced, frames = _opened(file, kind, bounds, begin)
         _restart_file_clock(announced, bounds)
         page: Page | None = None

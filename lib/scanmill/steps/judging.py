@@ -188,7 +188,8 @@ def _write_verdict(
         return
     elif not verdict.passed:
         # Heal may have entered what a killed attempt of ours decided, and tells nobody.
-        _tell(mill, batch_id, latest["number"], verdict, rows)
+        with mill.ledger.writing() as connection:
+            _tell(mill, connection, batch_id, latest["number"], verdict, rows)
     if not verdict.passed:
         causes = "; ".join(check.sentence for check in verdict.causes)
         raise GateFailed(
@@ -214,15 +215,20 @@ def _enter(
         books.enter_verdict(connection, batch_id, number, content)
         if verdict.severity == "pass" or (verdict.passed and _is_told_of(connection, batch_id)):
             return
-        message = _message(mill, connection, batch_id, number, verdict, rows)
-        outbox.post(connection, **dataclasses.asdict(message))
+        _tell(mill, connection, batch_id, number, verdict, rows)
 
 
-def _tell(mill: Mill, batch_id: str, number: int, verdict: Verdict, rows: Sequence[Row]) -> None:
+def _tell(
+    mill: Mill,
+    connection: Connection,
+    batch_id: str,
+    number: int,
+    verdict: Verdict,
+    rows: Sequence[Row],
+) -> None:
     """Tell of a verdict in the books, unless it was told of."""
-    with mill.ledger.writing() as connection:
-        message = _message(mill, connection, batch_id, number, verdict, rows)
-        outbox.post(connection, **dataclasses.asdict(message))
+    message = _message(mill, connection, batch_id, number, verdict, rows)
+    outbox.post(connection, **dataclasses.asdict(message))
 
 
 def _is_told_of(connection: Connection, batch_id: str) -> bool:

@@ -24,7 +24,7 @@ SLICE_BYTES = 500_000_000
 """The most that a slice holds, unless one image has more.
 
 A slice is one task, with a time limit. Documents of hundreds of pages have some 20 kB a page at the
-least: 25,000 pages, which two cores read in four hours.
+least: 25,000 pages, which two cores read in four hours at a second a page.
 """
 
 log = logging.getLogger(__name__)

@@ -65,14 +65,17 @@ class Pulse:
         self._mill = mill
         self._clock = clock
         self._beat_at = clock()
+        self._next = clock()
         self._told: Message | None = None
 
     def beat(self) -> None:
-        """Give a sign of life.
+        """Give a sign of life, if the last one is not quite fresh.
 
         Raises:
             ScanmillError: the ledger took none; after half a minute of that it is told of.
         """
+        if self._clock() < self._next:
+            return
         try:
             with self._mill.ledger.writing() as connection:
                 heartbeats.beat(connection, WATCHDOG)
@@ -80,6 +83,7 @@ class Pulse:
             self._tell(str(error))
             raise
         self._beat_at = self._clock()
+        self._next = self._beat_at + DELIVER_SECONDS
         if self._told:
             self._say_over(self._told)
 
