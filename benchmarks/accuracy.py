@@ -34,29 +34,41 @@ _CHANGED = 0.02
 _IN_CAPITALS = {"sroie", "receipts"}
 
 
-def scored(name, pages):
-    """Return the metrics of each page as a reader reads it, and its CPU seconds per page."""
-    by_set = {}
+def scored(names, pages):
+    """Return the metrics and the cost of each reader for each set, and why others cannot run.
+
+    A set is read by all of them in turns, so that a change of the machine's load hits all alike.
+    """
+    by_set, scores, hindered = {}, {}, {}
     for page in pages:
         by_set.setdefault(page.name.split("_")[0], []).append(page)
-    scores = {}
-    for set_name, some in by_set.items():
-        result = run(name, some)
+    rounds = [(set_name, name) for set_name in by_set for name in names]
+    hidden = not sys.stderr.isatty()
+    for set_name, name in track(rounds, description="reading", disable=hidden):
+        if name in hindered:
+            continue
+        result = run(name, by_set[set_name])
         if isinstance(result, str):
-            return result
-        with_case = set_name not in _IN_CAPITALS
-        scores[set_name] = {
-            "cpu_s_per_page": result["cpu_s"] / len(some),
-            "pages": [
-                {
-                    "f1": word_f1(truth, text),
-                    "cer": cer(truth, text, with_case=with_case),
-                    "wer": wer(truth, text, with_case=with_case),
-                }
-                for truth, text in zip(map(truth_of, some), result["texts"], strict=True)
-            ],
-        }
-    return scores
+            hindered[name] = result
+        else:
+            scores.setdefault(name, {})[set_name] = score(result, set_name, by_set[set_name])
+    return {name: sets for name, sets in scores.items() if name not in hindered}, hindered
+
+
+def score(result, set_name, pages):
+    """Return the metrics of each page of a set, and its CPU seconds per page."""
+    with_case = set_name not in _IN_CAPITALS
+    return {
+        "cpu_s_per_page": result["cpu_s"] / len(pages),
+        "pages": [
+            {
+                "f1": word_f1(truth, text),
+                "cer": cer(truth, text, with_case=with_case),
+                "wer": wer(truth, text, with_case=with_case),
+            }
+            for truth, text in zip(map(truth_of, pages), result["texts"], strict=True)
+        ],
+    }
 
 
 def truth_of(page):
@@ -95,15 +107,11 @@ def main():
     pages = [page for page in pages_in(options.pages) if page.with_suffix(".gt.txt").exists()]
     if not pages:
         parser.error(f"no NAME.gt.txt beside the images in [{options.pages}]")
-    plain = scored("plain", pages)
-    rows, hindered = list(rows_of("plain", plain, plain)), {}
-    names = [name for name in options.rows.split(",") if name != "plain"]
-    for name in track(names, description="reading", disable=not sys.stderr.isatty()):
-        scores = scored(name, pages)
-        if isinstance(scores, str):
-            hindered[name] = scores
-        else:
-            rows += rows_of(name, scores, plain)
+    names = ["plain", *(name for name in options.rows.split(",") if name != "plain")]
+    scores, hindered = scored(names, pages)
+    if "plain" in hindered:
+        sys.exit(f"Tesseract alone cannot read [{options.pages}]: {hindered['plain']}")
+    rows = [row for name, sets in scores.items() for row in rows_of(name, sets, scores["plain"])]
     for name, reason in hindered.items():
         print(f"{name}: {reason}", file=sys.stderr)
     if options.json:

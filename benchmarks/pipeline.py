@@ -31,6 +31,7 @@ from scanmill.local import supervisor
 
 _TICK = 0.5
 _IDLE_SECONDS = 30
+_SECONDS_A_PAGE = 10  # more is a pipeline that stands still
 _OCR_KIND = "OCR programs"
 _OCR = ("tesseract", "scanmill.children", "bwrap")
 _STEPS = (("recognize_slice", "reading"), ("judge_batch", "gate"), ("build_snapshot", "build"))
@@ -147,7 +148,8 @@ def many(stack, pages, count):
             Key=f"landing/many/{number:05}{page.suffix}",
             Body=page.read_bytes() + f"{number}".encode(),
         )
-    stack.settle()
+    stack.command_seconds = _SECONDS_A_PAGE * count
+    stack.settle(seconds=_SECONDS_A_PAGE * count)
     wall = time.monotonic() - began
     spent = watch.spent()
     spent["Airflow, watchdog"] -= rate * wall

@@ -59,9 +59,9 @@ class RunningStack(OwnStack):
         sys.stderr.write(said.stderr)
         return said
 
-    def settle(self) -> None:
+    def settle(self, *, seconds: int = SECONDS) -> None:
         """Wait until nothing is on its way any more, and Airflow has closed the runs of it."""
-        self.type("wait", "--timeout", str(SECONDS)).check_returncode()
+        self.type("wait", "--timeout", str(seconds)).check_returncode()
         for dag_id in ("recognize_pages", "build_dataset"):
             wait_until(f"no run of {dag_id} is open", lambda d=dag_id: not self._open_runs(d))
 

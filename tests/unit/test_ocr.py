@@ -16,7 +16,8 @@ from scanmill.errors import FatalError
 from scanmill.images import Decoder
 from scanmill.models import EngineInfo, EngineName, Raster, Reason, Recognition, SetAside, Word
 from scanmill.ocr import choose_engine, tessdata, with_second_chances
-from scanmill.ocr.ladder import Ladder, score, skew
+from scanmill.ocr.ladder import Ladder, score
+from scanmill.ocr.levers import skew
 from scanmill.ocr.tesseract import TesseractEngine
 from scanmill.sandbox import scratch
 from scanmill.settings import Settings
@@ -360,6 +361,36 @@ def test_only_the_second_chances_that_are_wanted_are_tried(tmp_path):
 
     assert engine.pages_read == 2
     assert set(reading.attempts) == {"plain", "segmented"}
+
+
+@pytest.mark.parametrize(("confidence", "is_turned"), [(44, True), (46, False)])
+def test_a_page_of_many_words_is_turned_only_where_it_reads_as_if_upside_down(
+    tmp_path, confidence, is_turned
+):
+    engine = Fixed("poor", confidence)
+
+    (reading,) = Ladder(engine, None, Settings(rescue_ways="rotated")).recognize([raster(tmp_path)])
+
+    assert engine.pages_read == (2 if is_turned else 1)
+    assert ("rotated" in reading.attempts) == is_turned
+
+
+class InBlocks(Fixed):
+    """An engine that reads a page poorly, and a little better as one block."""
+
+    def recognize(self, rasters, *, psm=None, languages=None):
+        readings = super().recognize(rasters)
+        return [words(100, 62) if psm == 6 else reading for reading in readings]
+
+
+def test_no_picture_is_read_the_same_way_twice(tmp_path):
+    engine = InBlocks("blocks", 55)
+    settings = Settings(rescue_ways="thickened,segmented")
+
+    (reading,) = Ladder(engine, None, settings).recognize([raster(tmp_path)])
+
+    assert reading.attempts == ("plain", "thickened")
+    assert engine.pages_read == 2
 
 
 def test_second_chances_of_a_chunk_share_their_calls(fake, tmp_path):
