@@ -78,6 +78,8 @@ def rows_of(results, pages, times):
             "fixed_cpu_s": middle(name, "fixed_cpu_s"),
             "peak_mb": middle(name, "peak_mb"),
             "repetitions": len(results[name]),
+            "version": results[name][0]["version"],
+            "model_sha256": results[name][0]["model_sha256"],
         }
         for name in ROWS
         if name in results
@@ -124,7 +126,8 @@ def main():
     if options.json:
         print(json.dumps(answer | {"not_run": hindered}))
         return
-    print_table(f"{len(pages)} pages, CPU seconds per page, median of {options.repeat} runs", rows)
+    short = [row | {"model_sha256": row["model_sha256"][:8]} for row in rows]
+    print_table(f"{len(pages)} pages, CPU seconds per page, median of {options.repeat} runs", short)
     if options.growth:
         print(f"growth: {answer['growth']}")
 

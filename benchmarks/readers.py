@@ -5,11 +5,13 @@
 reads paths, one a line, and writes one JSON object: `fixed_cpu_s` to start and read a first page,
 `cpu_s` and `wall_s` for all pages after that, and the `texts`. With TIMES all pages are then read
 so many times more, in one go: `more_cpu_s`. `peak_mb` is the most memory that the process and its
-largest child have had.
+largest child have had. `version` and `model_sha256` are those of what reads a page first.
 """
 
 import concurrent.futures
 import contextlib
+import hashlib
+import importlib.metadata
 import itertools
 import json
 import os
@@ -29,6 +31,8 @@ def limit(folder):
     One thread for each core, in a process of its own that loads its model once: a core whose
     neighbour is at work takes more CPU seconds for a page, which has to hit all rows alike.
     """
+    import tesserocr
+
     cores = os.cpu_count()
     pool = concurrent.futures.ProcessPoolExecutor(cores, initializer=_load_tesseract)
     list(pool.map(time.sleep, [0.5] * cores))  # all have loaded
@@ -36,7 +40,7 @@ def limit(folder):
     def read(paths):
         yield from pool.map(_read_with_tesseract, paths)
 
-    return read
+    return _named(read, tesserocr.tesseract_version().split()[1])
 
 
 def _load_tesseract():
@@ -64,7 +68,7 @@ def naive(folder):
         for path in paths:
             yield pytesseract.image_to_string(_opened(path))
 
-    return read
+    return _named(read, pytesseract.get_tesseract_version())
 
 
 def tuned(folder):
@@ -78,12 +82,15 @@ def tuned(folder):
         for path in paths:
             yield pytesseract.image_to_string(str(path))
 
-    return read
+    return _named(read, pytesseract.get_tesseract_version())
 
 
 def rapidocr(folder):
     """Read with RapidOCR as its README says."""
     import rapidocr
+
+    from scanmill.ocr.rapidocr_engine import RapidocrEngine
+    from scanmill.settings import Settings
 
     engine = rapidocr.RapidOCR(params={"Global.log_level": "critical"})
 
@@ -91,7 +98,8 @@ def rapidocr(folder):
         for path in paths:
             yield " ".join(engine(str(path)).txts or ())
 
-    return read
+    info = RapidocrEngine(Settings()).info
+    return _named(read, info.version, info.model_sha256)
 
 
 def kreuzberg(folder):
@@ -107,7 +115,7 @@ def kreuzberg(folder):
         for path in paths:
             yield kreuzberg.extract_file_sync(str(path), config=config).content
 
-    return read
+    return _named(read, importlib.metadata.version("kreuzberg"))
 
 
 def ocrmypdf(folder):
@@ -132,7 +140,7 @@ def ocrmypdf(folder):
             )
             yield text.read_text()
 
-    return read
+    return _named(read, importlib.metadata.version("ocrmypdf"))
 
 
 def engine(**options):
@@ -160,7 +168,7 @@ def engine(**options):
                 words = [joined(one.words) for one in found if isinstance(one, Recognition)]
                 yield "\n".join(words)
 
-        return read
+        return _named(read, reader.info.version, reader.info.model_sha256)
 
     return start
 
@@ -206,7 +214,7 @@ def step(**options):
                 yield from part["text"].to_pylist()
 
         read.prepare = prepare
-        return read
+        return _named(read, reader.info.version, reader.info.model_sha256)
 
     return start
 
@@ -273,6 +281,8 @@ def measure(name, paths, times=0):
             "wall_s": wall,
             "more_cpu_s": cost_of(paths * times)[0] if times else None,
             "peak_mb": peak_mb(),
+            "version": read.version,
+            "model_sha256": read.model_sha256,
             "texts": [text or "" for text in texts],
         }
 
@@ -294,6 +304,14 @@ def _opened(path):
     from PIL import Image
 
     return Image.open(path)
+
+
+def _named(read, version, model_sha256=None):
+    """Say on a reader what it reads with: its version, and the model, English unless it is told."""
+    model = Path(_models(), "eng.traineddata")
+    read.version = str(version)
+    read.model_sha256 = model_sha256 or hashlib.sha256(model.read_bytes()).hexdigest()
+    return read
 
 
 def _models():

@@ -41,16 +41,14 @@ _NUMBERS = itertools.count(1)
 _BUBBLEWRAP = walls.bubblewrap
 
 _STACK = "tests/stack/"
-_ALONE = ("tests/stack/test_queue_alone.py", "tests/stack/test_sweep_alone.py")
-"""Tests that want a stack of their own; the other ones below `tests/stack/` share one."""
+"""Tests of the running stack: one process runs them all, because there is one stack at a time."""
 
 
 class _ByFile(LoadScopeScheduling):
-    """Hands whole files to the processes that share the work, and those of a stack as one."""
+    """Hands whole files to the processes that share the work, and the stack's files as one."""
 
     def _split_scope(self, nodeid):
-        file = nodeid.partition("::")[0]
-        return _STACK if file.startswith(_STACK) and file not in _ALONE else file
+        return _STACK if nodeid.startswith(_STACK) else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -65,8 +63,8 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with what takes longest: the running stacks, and the drill, which has one too."""
-    items.sort(key=lambda item: not item.nodeid.startswith((_STACK, "tests/drill/test_drill")))
+    """Begin with the stack, which takes longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_STACK))
 
 
 @pytest.fixture(autouse=True)

@@ -438,8 +438,8 @@ def test_without_an_interval_no_audit_is_missed(new_mill, clock):
 # --- what it costs -------------------------------------------------------------------------------
 
 
-def test_a_look_costs_the_same_however_much_is_published(published):
-    watchdog = Watchdog(published, lister=Nobody())
+def test_a_look_costs_the_same_however_much_is_published(published, clock):
+    watchdog = Watchdog(published, lister=Nobody(), clock=clock)  # no sign of life falls due
     watchdog.look()
     few = statements(published, watchdog.look)
     for number in range(3, 9):
