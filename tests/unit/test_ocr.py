@@ -9,15 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont, ImageStat
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageStat
 
 from scanmill.errors import FatalError
 from scanmill.images import Decoder
 from scanmill.models import EngineInfo, EngineName, Raster, Reason, Recognition, SetAside, Word
 from scanmill.ocr import choose_engine, tessdata, with_second_chances
 from scanmill.ocr.ladder import Ladder, score
-from scanmill.ocr.levers import skew
+from scanmill.ocr.levers import darkened, skew
 from scanmill.ocr.tesseract import TesseractEngine
 from scanmill.sandbox import scratch
 from scanmill.settings import Settings
@@ -288,6 +289,13 @@ def test_skew_is_measured_to_a_quarter_of_a_degree(tmp_path):
         for angle in (-5, -1, 0, 3):
             turned = picture.rotate(-angle, Image.Resampling.BICUBIC, fillcolor=255)
             assert abs(skew(turned) - angle) <= 0.5
+
+
+def test_strokes_are_thickened_as_pillow_does_it():
+    grey = np.random.default_rng(1).integers(0, 256, (37, 53), dtype=np.uint8)
+    picture = Image.fromarray(grey)
+
+    assert darkened(picture) == picture.filter(ImageFilter.MinFilter(3))
 
 
 def test_many_fair_words_beat_one_sure_word_and_rubbish_beats_nothing():
