@@ -57,7 +57,7 @@ def rows(number, path):
     if marker == JUMBLED and sys.argv[sys.argv.index("--psm") + 1] == "6":
         count, confidence = READS_AS_BLOCK
     for word in range(count):
-        yield ["5", number, 1, 1, 1, word, 0, 0, 9, 20, confidence, f"word{word}"]
+        yield ["5", number, 1, 1, 1, word, 0, 0, 9, 12, confidence, f"word{word}"]
     yield ["5", number, 2, 1, 1, 0, 0, 0, 9, 20, "95.0", "  "]
 
 

@@ -16,8 +16,9 @@ from scanmill.models import EVEN_CONFIDENCE, Raster, Recognition
 from scanmill.ocr.affine import UNCHANGED, Affine
 from scanmill.ocr.pixels import opened
 
-WORD_HEIGHT_PX = 30
-"""Word boxes of about this height hold letters of 22 px, which Tesseract reads best."""
+WORD_HEIGHT_PX = 24
+"""Word boxes of this height hold letters of about 18 px. 30 px are read a little better, F1 .774
+instead of .770 on forms and .751 instead of .744 on receipts, and cost a quarter more."""
 
 _MIN_FACTOR, _MAX_FACTOR = 1.5, 3.0
 _BLIND_FACTOR, _COARSE_PIXELS = 2.0, 1_500_000  # an A4 page of 120 dpi
