@@ -24,7 +24,7 @@ import psutil
 from runs import ROOT, pages_in, print_table
 
 sys.path.insert(0, str(ROOT / "tests" / "stack"))
-from running_stack import RunningStack, wait_until
+from running_stack import SECONDS, RunningStack, wait_until
 
 from scanmill.drill.own_stack import DAGS
 from scanmill.local import supervisor
@@ -148,8 +148,9 @@ def many(stack, pages, count):
             Key=f"landing/many/{number:05}{page.suffix}",
             Body=page.read_bytes() + f"{number}".encode(),
         )
-    stack.command_seconds = _SECONDS_A_PAGE * count
-    stack.settle(seconds=_SECONDS_A_PAGE * count)
+    patience = SECONDS + _SECONDS_A_PAGE * count
+    stack.command_seconds = 2 * patience
+    stack.settle(seconds=patience)
     wall = time.monotonic() - began
     spent = watch.spent()
     spent["Airflow, watchdog"] -= rate * wall

@@ -169,9 +169,8 @@ class _Attempt:
 
 def _attempts(rung: _Rung, page: _Page, work: Path, most_tries: int) -> Iterator[_Attempt]:
     """Yield what a page has not been tried as yet, as long as it may cost more."""
-    for trial in rung.lever(page.raster, page.best):
-        if len(page.tried) == most_tries:
-            return
+    trials = rung.lever(page.raster, page.best)
+    for trial in itertools.islice(trials, most_tries - len(page.tried)):
         attempt = _Attempt.of(page, trial, work)
         key = rung.engine.info.name, attempt.raster, trial.psm, trial.languages
         if key not in page.tried:

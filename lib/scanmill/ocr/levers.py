@@ -17,8 +17,8 @@ from scanmill.ocr.affine import UNCHANGED, Affine
 from scanmill.ocr.pixels import opened
 
 WORD_HEIGHT_PX = 24
-"""Word boxes of this height hold letters of about 18 px. 30 px are read a little better, F1 .774
-instead of .770 on forms and .751 instead of .744 on receipts, and cost a quarter more."""
+"""The height that word boxes get. With 30 px forms were read with an F1 of .774 instead of .770,
+receipts of .751 instead of .744, and all second chances cost 0.7 plain passes instead of 0.5."""
 
 _MIN_FACTOR, _MAX_FACTOR = 1.5, 3.0
 _BLIND_FACTOR, _COARSE_PIXELS = 2.0, 1_500_000  # an A4 page of 120 dpi
@@ -67,7 +67,7 @@ def turned(raster: Raster, best: Recognition) -> Iterator[Trial]:
 
 
 def rescaled(raster: Raster, best: Recognition) -> Iterator[Trial]:
-    """Yield the page with letters of the height that is read best, if they are much smaller."""
+    """Yield the page with larger letters, if its own are small."""
     factor = _fitting_factor(raster, best)
     if factor >= _MIN_FACTOR:
         picture, back = _resized(raster, factor)

@@ -226,29 +226,7 @@ def _tell(
     verdict: Verdict,
     rows: Sequence[Row],
 ) -> None:
-    """Tell of a verdict in the books, unless it was told of."""
-    message = _message(mill, connection, batch_id, number, verdict, rows)
-    outbox.post(connection, **dataclasses.asdict(message))
-
-
-def _is_told_of(connection: Connection, batch_id: str) -> bool:
-    """Tell whether a gate has sent word of this batch: a warning is mailed once per batch.
-
-    Whoever released a held batch has just looked at it, and needs no warning about it either.
-    """
-    keys = (f"{kind}:{batch_id}:" for kind in ("gate_failed", "gate_warned"))
-    return any(outbox.count(connection, key) for key in keys)
-
-
-def _message(
-    mill: Mill,
-    connection: Connection,
-    batch_id: str,
-    number: int,
-    verdict: Verdict,
-    rows: Sequence[Row],
-) -> alerts.Message:
-    """Return what to tell of a verdict, keyed by its number: each is told of once."""
+    """Tell of a verdict, keyed by its number: each is told of once."""
     write = alerts.gate_warned if verdict.passed else alerts.gate_failed
     message = write(
         batch=batch_id,
@@ -259,7 +237,17 @@ def _message(
         report_address=reporting.url(mill.settings, batch_id, verdict.gate),
         reasons=_reasons(rows),
     )
-    return dataclasses.replace(message, key=f"{message.key}:{number}")
+    fields = dataclasses.asdict(message) | {"key": f"{message.key}:{number}"}
+    outbox.post(connection, **fields)
+
+
+def _is_told_of(connection: Connection, batch_id: str) -> bool:
+    """Tell whether a gate has sent word of this batch: a warning is mailed once per batch.
+
+    Whoever released a held batch has just looked at it, and needs no warning about it either.
+    """
+    keys = (f"{kind}:{batch_id}:" for kind in ("gate_failed", "gate_warned"))
+    return any(outbox.count(connection, key) for key in keys)
 
 
 def _reasons(rows: Sequence[Row]) -> Counter[Reason]:
