@@ -41,11 +41,16 @@ def process_folder():
         return work.parent
 
 
-def page(folder, lines=LINES, name="page"):
+def page(folder, lines=LINES, name="page", dark=()):
+    """Return a page of some lines; those that are `dark` are white on black."""
     picture = Image.new("L", (900, 100 + 80 * len(lines)), 255)
     font = ImageFont.load_default(40)
     for number, line in enumerate(lines):
-        ImageDraw.Draw(picture).text((80, 60 + 80 * number), line, fill=0, font=font)
+        top, is_dark = 60 + 80 * number, line in dark
+        if is_dark:
+            picture.paste(0, (60, top - 10, 840, top + 60))
+        ink = 255 if is_dark else 0
+        ImageDraw.Draw(picture).text((80, top), line, fill=ink, font=font)
     path = folder / f"{name}.pgm"
     picture.save(path, "PPM")
     return Raster(path=str(path), width_px=picture.width, height_px=picture.height)
@@ -113,6 +118,19 @@ def test_it_says_what_read(engine, name, tmp_path):
     assert engine.info.version
     assert len(engine.info.model_sha256) == len("0" * 64)
     assert engine.languages
+
+
+def test_light_lines_on_dark_ground_are_read_and_pages_keep_their_order(engine, tmp_path):
+    turns = [LINES[turn:] + LINES[:turn] for turn in (0, 1, 2)]
+    pages = [
+        page(tmp_path, lines, f"{number}-{dark}", dark=lines[1 : 1 + dark])
+        for number, lines in enumerate(turns)
+        for dark in (0, 1)
+    ]
+
+    readings = engine.recognize(pages)
+
+    assert texts(readings) == [" ".join(lines) for lines in turns for _ in (0, 1)]
 
 
 def test_paper_without_text_has_no_words(engine, tmp_path):

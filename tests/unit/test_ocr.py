@@ -17,6 +17,7 @@ from scanmill.errors import FatalError
 from scanmill.images import Decoder
 from scanmill.models import EngineInfo, EngineName, Raster, Reason, Recognition, SetAside, Word
 from scanmill.ocr import choose_engine, tessdata, with_second_chances
+from scanmill.ocr.inversion import TESSERACTS_OWN, invert_threshold
 from scanmill.ocr.ladder import Ladder, score
 from scanmill.ocr.levers import darkened, skew
 from scanmill.ocr.tesseract import TesseractEngine
@@ -69,6 +70,7 @@ def fake(tmp_path):
         return with_second_chances(engine, settings)
 
     make.calls = Path(f"{script}.calls")
+    make.options = Path(f"{script}.options")
     return make
 
 
@@ -424,6 +426,45 @@ def test_order_is_kept_over_chunks(fake, tmp_path):
 
     assert [len(reading.words) for reading in readings] == [3, 8, 1]
     assert fake.calls.read_text().split() == ["2", "1"]
+
+
+def label(size, *, ground=0, word="Fax", pad=6):
+    """Return a printed page on which a light word stands on a dark label."""
+    picture = Image.new("L", (900, 460), 255)
+    draw = ImageDraw.Draw(picture)
+    draw.multiline_text((100, 90), TEXT, fill=0, font=ImageFont.load_default(24))
+    font = ImageFont.load_default(size)
+    left, top, right, bottom = draw.textbbox((600, 300), word, font=font)
+    draw.rectangle((left - pad, top - pad, right + pad, bottom + pad), fill=ground)
+    draw.text((600, 300), word, fill=255, font=font)
+    return picture
+
+
+@pytest.mark.parametrize("picture", [label(16), label(20), label(40), label(24, ground=90)])
+def test_a_light_word_on_dark_ground_has_doubtful_lines_read_twice(tmp_path, picture):
+    assert invert_threshold(printed(tmp_path, lambda _: picture)) == TESSERACTS_OWN
+
+
+@pytest.mark.parametrize("pixels", [12, 32, 60])
+def test_a_page_without_dark_ground_has_no_line_read_twice(tmp_path, pixels):
+    assert invert_threshold(printed(tmp_path, pixels=pixels)) == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 700), (700, 3)])
+def test_a_page_without_room_for_a_word_has_no_line_read_twice(tmp_path, size):
+    black = Image.new("L", size)
+
+    assert invert_threshold(printed(tmp_path, lambda _: black)) == 0
+
+
+def test_pages_of_light_and_dark_ground_have_calls_of_their_own(fake, tmp_path):
+    light, dark = raster(tmp_path), printed(tmp_path, lambda _: label(40))
+
+    fake().recognize([light, dark, light])
+
+    assert fake.calls.read_text().split() == ["2", "1"]
+    twice = [f"invert_threshold={TESSERACTS_OWN}" in line for line in fake.options.open()]
+    assert twice == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ class _Reader:
         if not pgm.startswith(header) or len(pgm) != len(header) + width * height:
             sys.exit("The file is not the page.")
         self._tesseract.SetPageSegMode(question["psm"])
+        self._tesseract.SetVariable("invert_threshold", str(question["invert_threshold"]))
         self._tesseract.SetImageBytes(pgm[len(header) :], width, height, 1, width)
         if not self._tesseract.Recognize():
             sys.exit("Tesseract cannot read the page.")

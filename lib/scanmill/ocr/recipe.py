@@ -7,7 +7,7 @@ from scanmill.ocr.engine import OcrEngine
 from scanmill.ocr.ladder import Ladder
 from scanmill.settings import Settings
 
-_OURS = "3"
+_OURS = "4"
 """Raise it when our own decoding, second chances or measures make something else of a page."""
 
 _SETTINGS = {
