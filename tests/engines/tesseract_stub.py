@@ -72,8 +72,6 @@ def main():
         garbled = False
         with Path(f"{sys.argv[0]}.calls").open("a") as log:
             log.write(f"{len(Path(sys.argv[1]).read_text().split())}\n")
-        with Path(f"{sys.argv[0]}.options").open("a") as log:
-            log.write(f"{' '.join(sys.argv[3:])}\n")
         for number, path in enumerate(Path(sys.argv[1]).read_text().split(), start=1):
             garbled |= pixels(path)[2] == GARBLE
             for row in rows(number, path):

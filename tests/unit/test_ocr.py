@@ -70,7 +70,6 @@ def fake(tmp_path):
         return with_second_chances(engine, settings)
 
     make.calls = Path(f"{script}.calls")
-    make.options = Path(f"{script}.options")
     return make
 
 
@@ -455,16 +454,6 @@ def test_a_page_without_room_for_a_word_has_no_line_read_twice(tmp_path, size):
     black = Image.new("L", size)
 
     assert invert_threshold(printed(tmp_path, lambda _: black)) == 0
-
-
-def test_pages_of_light_and_dark_ground_have_calls_of_their_own(fake, tmp_path):
-    light, dark = raster(tmp_path), printed(tmp_path, lambda _: label(40))
-
-    fake().recognize([light, dark, light])
-
-    assert fake.calls.read_text().split() == ["2", "1"]
-    twice = [f"invert_threshold={TESSERACTS_OWN}" in line for line in fake.options.open()]
-    assert twice == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from scanmill.errors import FatalError
 from scanmill.models import EngineInfo, EngineName, Raster, Reason, Recognition
 from scanmill.ocr import tessdata, tsv
 from scanmill.ocr.engine import Reading, died_of, set_aside
-from scanmill.ocr.inversion import invert_threshold
 from scanmill.ocr.pixels import opened
 from scanmill.ocr.pool import Pool
 from scanmill.sandbox import walls
@@ -34,12 +33,6 @@ class _Way:
 
     psm: int
     languages: str
-    invert_threshold: float
-
-    @property
-    def options(self) -> str:
-        """What the program is told of it, but for the languages."""
-        return f"-c invert_threshold={self.invert_threshold} --psm {self.psm}"
 
 
 class TesseractEngine:
@@ -72,29 +65,15 @@ class TesseractEngine:
     ) -> list[Reading]:
         """Return what was read on each page, in the same order."""
         settings = self._settings
-        psm, languages = psm or settings.ocr_psm, languages or settings.ocr_languages
-        ways = [_Way(psm, languages, invert_threshold(raster)) for raster in rasters]
-        calls = self._calls(ways)
-        read = self._pool.map(
-            lambda call: self._read([rasters[n] for n in call], ways[call[0]]), calls
-        )
-        done = dict(zip(itertools.chain(*calls), itertools.chain(*read), strict=True))
-        return [done[number] for number in range(len(rasters))]
+        way = _Way(psm or settings.ocr_psm, languages or settings.ocr_languages)
+        chunks = self._chunks(rasters)
+        read = self._pool.map(lambda chunk: self._read(chunk, way), chunks)
+        return list(itertools.chain.from_iterable(read))
 
-    def _calls(self, ways: Sequence[_Way]) -> list[list[int]]:
-        """Say which pages share a call, by number: such as are read the same way.
-
-        Calls are long, as a start costs 0.1 s, unless cores would have no work.
-        """
-        size = min(self._settings.chunk_pages, max(1, -(-len(ways) // self._pool.idle)))
-        alike: dict[_Way, list[int]] = {}
-        for number, way in enumerate(ways):
-            alike.setdefault(way, []).append(number)
-        return [
-            numbers[start : start + size]
-            for numbers in alike.values()
-            for start in range(0, len(numbers), size)
-        ]
+    def _chunks(self, rasters: Sequence[Raster]) -> list[Sequence[Raster]]:
+        """Cut into calls: long ones, as a start costs 0.1 s, unless cores would have no work."""
+        size = min(self._settings.chunk_pages, max(1, -(-len(rasters) // self._pool.idle)))
+        return [rasters[start : start + size] for start in range(0, len(rasters), size)]
 
     def _read(self, chunk: Sequence[Raster], way: _Way) -> list[Reading]:
         with sandbox.scratch() as work:
@@ -134,7 +113,7 @@ class TesseractEngine:
                 str(pages.with_name("table")),
                 extension="tsv",
                 lang=way.languages,
-                config=f"-c tessedit_create_tsv=1 {way.options}",
+                config=f"-c tessedit_create_tsv=1 --psm {way.psm}",
                 timeout=limits.wall_seconds,
             )
             table = pages.with_name("table.tsv").read_text(encoding="utf-8")
