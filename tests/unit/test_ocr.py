@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageStat
 from scanmill.errors import FatalError
 from scanmill.images import Decoder
 from scanmill.models import EngineInfo, EngineName, Raster, Reason, Recognition, SetAside, Word
-from scanmill.ocr import choose_engine, tessdata, with_second_chances
+from scanmill.ocr import ENGINES, choose_engine, tessdata, with_second_chances
 from scanmill.ocr.inversion import TESSERACTS_OWN, invert_threshold
 from scanmill.ocr.ladder import Ladder, score
 from scanmill.ocr.levers import darkened, skew
@@ -447,6 +447,18 @@ def test_a_light_word_on_dark_ground_has_doubtful_lines_read_twice(tmp_path, pic
 @pytest.mark.parametrize("pixels", [12, 32, 60])
 def test_a_page_without_dark_ground_has_no_line_read_twice(tmp_path, pixels):
     assert invert_threshold(printed(tmp_path, pixels=pixels)) == 0
+
+
+def test_what_is_too_small_to_be_dark_ground_is_no_reason_to_read_a_line_twice(tmp_path):
+    """Inverted, Tesseract would read the label: so this shows that lines are read once."""
+    engine = ENGINES[EngineName.TESSEROCR](Settings(ocr_workers=1))
+    sheet = printed(tmp_path, lambda _: label(11, ground=110, word="VAT 20%", pad=1))
+
+    (reading,) = engine.recognize([sheet])
+
+    assert invert_threshold(sheet) == 0
+    assert "fox" in text_of(reading)
+    assert "VAT" not in text_of(reading)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 700), (700, 3)])

@@ -13,8 +13,7 @@ from scanmill.ocr.pixels import shades
 TESSERACTS_OWN = 0.7
 """What Tesseract sets `invert_threshold` to, if nobody else does."""
 
-_CELL_PX = 4
-_WINDOW = ImageFilter.BoxBlur((3.5, 1))  # 8 cells wide, as a short word, and 3 high
+_WINDOW = ImageFilter.BoxBlur((3.5, 1))  # 8 cells of 4 pixels wide, as a short word, and 3 high
 _MARGIN = 4  # cells of paper around the page: a window at its edge holds nothing but the page
 _INK_SHARE = 0.65
 """Of the window. Of 1,092 light words rendered on dark labels Tesseract read 197 only by inverting:
@@ -39,9 +38,9 @@ def _has_dark_ground(pixels: npt.NDArray[np.uint8]) -> bool:
 
     Heavy strokes and black edges of a scan count, too: that costs time, and no word.
     """
-    some = pixels[::2, ::2]
+    some = pixels[::2, ::2]  # a quarter of them, in a quarter of the time
     ink = (some <= _otsu(some[::2, ::2])).view(np.uint8) * 255
-    cells = ImageOps.expand(Image.fromarray(ink).reduce(_CELL_PX // 2), _MARGIN)
+    cells = ImageOps.expand(Image.fromarray(ink).reduce(2), _MARGIN)
     return bool(np.asarray(cells.filter(_WINDOW)).max() >= _INK_SHARE * 255)
 
 
