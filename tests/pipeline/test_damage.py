@@ -7,6 +7,7 @@ import shutil
 
 import boto3
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
@@ -186,11 +187,12 @@ def rotten(key):
 
 
 def one_bit(key):
-    """Return the damage of an object by one bit, in its first data page."""
+    """Return the damage of a table by one bit, in the values of its first column."""
 
     def damage(mill):
         body = bytearray(mill.store.read(key))
-        body[40] ^= 1
+        column = pq.read_metadata(pa.BufferReader(body)).row_group(0).column(0)
+        body[column.data_page_offset - 1] ^= 1  # the end of its dictionary
         tamper(mill, key, bytes(body))
 
     return damage

@@ -2,11 +2,13 @@
 
 import concurrent.futures
 import dataclasses
+import hashlib
 import socket
 import types
 
 import botocore.endpoint
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from drivers import delete, drop, s3, tamper
@@ -21,7 +23,7 @@ from scanmill.errors import (
     RetryableError,
 )
 from scanmill.models import generation
-from scanmill.store import Store, Written, json_bytes, parquet_bytes
+from scanmill.store import Store, Written, json_bytes, parquet_bytes, table_of
 
 ON_BOTH_STORES = True
 
@@ -342,6 +344,24 @@ def test_the_same_content_gives_the_same_bytes():
 
     assert json_bytes({"a": 1, "b": "é"}) == json_bytes({"b": "é", "a": 1})
     assert parquet_bytes(table) == parquet_bytes(table)
+
+
+def test_no_bit_that_tips_over_makes_a_table_another_one():
+    names = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(20)]
+    table = pa.table({"name": names, "number": list(range(20))})
+    body = parquet_bytes(table)
+    last = pq.read_metadata(pa.BufferReader(body)).row_group(0).column(1)
+    damages = []
+
+    for place in range(len(b"PAR1"), last.dictionary_page_offset + last.total_compressed_size):
+        damaged = bytearray(body)
+        damaged[place] ^= 1
+        try:
+            assert table_of("t", bytes(damaged)).equals(table)
+        except AlteredError as error:
+            damages.append(error)
+
+    assert len(damages) > sum(map(len, names)) / 2  # hexadecimal packs to half
 
 
 def test_tables_come_back_with_their_metadata(store):
