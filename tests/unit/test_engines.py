@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from sheets import text_of, written
 
 from scanmill.errors import FatalError
 from scanmill.models import EngineName, Raster, Reason, Recognition, SetAside
@@ -41,7 +42,7 @@ def process_folder():
         return work.parent
 
 
-def page(folder, lines=LINES, name="page", dark=()):
+def page(folder, lines=LINES, dark=()):
     """Return a page of some lines; those that are `dark` are white on black."""
     picture = Image.new("L", (900, 100 + 80 * len(lines)), 255)
     font = ImageFont.load_default(40)
@@ -51,13 +52,11 @@ def page(folder, lines=LINES, name="page", dark=()):
             picture.paste(0, (60, top - 10, 840, top + 60))
         ink = 255 if is_dark else 0
         ImageDraw.Draw(picture).text((80, top), line, fill=ink, font=font)
-    path = folder / f"{name}.pgm"
-    picture.save(path, "PPM")
-    return Raster(path=str(path), width_px=picture.width, height_px=picture.height)
+    return written(picture, folder)
 
 
 def texts(readings):
-    return [" ".join(word.text for word in reading.words) for reading in readings]
+    return [text_of(reading) for reading in readings]
 
 
 def children():
@@ -87,7 +86,7 @@ def readers():
 
 
 def test_it_reads_pages_in_their_order(engine, tmp_path):
-    pages = [page(tmp_path, [line], f"page-{number}") for number, line in enumerate(LINES)]
+    pages = [page(tmp_path, [line]) for line in LINES]
 
     readings = engine.recognize([*pages, *pages[::-1]])
 
@@ -122,11 +121,7 @@ def test_it_says_what_read(engine, name, tmp_path):
 
 def test_light_lines_on_dark_ground_are_read_and_pages_keep_their_order(engine, tmp_path):
     turns = [LINES[turn:] + LINES[:turn] for turn in (0, 1, 2)]
-    pages = [
-        page(tmp_path, lines, f"{number}-{dark}", dark=lines[1 : 1 + dark])
-        for number, lines in enumerate(turns)
-        for dark in (0, 1)
-    ]
+    pages = [page(tmp_path, lines, dark=lines[1 : 1 + dark]) for lines in turns for dark in (0, 1)]
 
     readings = engine.recognize(pages)
 
@@ -145,7 +140,7 @@ def test_nothing_is_read_from_nothing(engine):
 
 
 def test_company_and_order_change_no_reading(engine, tmp_path):
-    pages = [page(tmp_path, [line], f"page-{number}") for number, line in enumerate(LINES)]
+    pages = [page(tmp_path, [line]) for line in LINES]
     alone = [engine.recognize([one])[0].words for one in pages]
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -11,8 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import tesserocr
+from PIL import Image
 
 from scanmill.children.answering import answer_until_left
+from scanmill.children.dark_ground import has_dark_ground
+
+_INVERT_THRESHOLD = 0.7
+"""The mean confidence below which Tesseract, by itself, reads a line inverted, too."""
 
 
 def main() -> None:
@@ -37,9 +42,12 @@ class _Reader:
         # The library would read what lies behind too few pixels.
         if not pgm.startswith(header) or len(pgm) != len(header) + width * height:
             sys.exit("The file is not the page.")
+        pixels = pgm[len(header) :]
+        page = Image.frombuffer("L", (width, height), pixels, "raw", "L", 0, 1)
+        threshold = _INVERT_THRESHOLD if has_dark_ground(page) else 0
+        self._tesseract.SetVariable("invert_threshold", str(threshold))
         self._tesseract.SetPageSegMode(question["psm"])
-        self._tesseract.SetVariable("invert_threshold", str(question["invert_threshold"]))
-        self._tesseract.SetImageBytes(pgm[len(header) :], width, height, 1, width)
+        self._tesseract.SetImageBytes(pixels, width, height, 1, width)
         if not self._tesseract.Recognize():
             sys.exit("Tesseract cannot read the page.")
         return {"table": self._tesseract.GetTSVText(0)}

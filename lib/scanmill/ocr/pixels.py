@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from scanmill.models import Raster
@@ -18,19 +16,9 @@ def opened(raster: Raster) -> Image.Image:
     Raises:
         ValueError: the file is not the page.
     """
-    return Image.fromarray(shades(raster))
-
-
-def shades(raster: Raster) -> npt.NDArray[np.uint8]:
-    """Return the pixels of a page, 0 for black to 255 for white, as rows of its height and width.
-
-    Raises:
-        ValueError: the file is not the page.
-    """
     size = raster.width_px, raster.height_px
     pgm = Path(raster.path).read_bytes()
     header = b"P5\n%d %d\n255\n" % size
     if not pgm.startswith(header) or len(pgm) != len(header) + raster.width_px * raster.height_px:
         raise ValueError(f"[{raster.path}] is not the page of {size} pixels that was written.")
-    pixels = np.frombuffer(pgm, dtype=np.uint8, offset=len(header))
-    return pixels.reshape(raster.height_px, raster.width_px)
+    return Image.frombuffer("L", size, pgm[len(header) :], "raw", "L", 0, 1)

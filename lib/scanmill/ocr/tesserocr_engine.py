@@ -12,7 +12,6 @@ from scanmill.errors import FatalError
 from scanmill.models import EngineInfo, EngineName, Raster
 from scanmill.ocr import tessdata, tsv
 from scanmill.ocr.engine import Reading
-from scanmill.ocr.inversion import invert_threshold
 from scanmill.ocr.warm import WarmEngine
 from scanmill.settings import Settings
 
@@ -48,9 +47,6 @@ class TesserocrEngine(WarmEngine):
         models = {path.name: str(path) for path in self._models.files(languages)}
         job = json.dumps({"languages": languages, "models": models})
         return ["scanmill.children.tesserocr_reader", job]
-
-    def _question(self, raster: Raster, psm: int) -> dict[str, Any]:
-        return super()._question(raster, psm) | {"invert_threshold": invert_threshold(raster)}
 
     def _reads(self) -> Sequence[Path]:
         return self._models.folders

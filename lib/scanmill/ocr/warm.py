@@ -42,9 +42,10 @@ class WarmEngine(abc.ABC):
         return self._pool.map(lambda raster: self._read(raster, psm, languages), rasters)
 
     def _read(self, raster: Raster, psm: int, languages: str) -> Reading:
+        question = {"width_px": raster.width_px, "height_px": raster.height_px, "psm": psm}
         started = time.monotonic()
         answer = self._crew.ask(
-            self._question(raster, psm),
+            question,
             file=Path(raster.path),
             cpu_seconds=self._settings.page_cpu_seconds,
             kind=languages,
@@ -53,10 +54,6 @@ class WarmEngine(abc.ABC):
             return died_of(answer.status, answer.errors, is_timeout=answer.is_timeout)
         seconds = time.monotonic() - started
         return self._reading(answer, raster, seconds, self._info(languages))
-
-    def _question(self, raster: Raster, psm: int) -> dict[str, Any]:
-        """Return what the program is told of a page."""
-        return {"width_px": raster.width_px, "height_px": raster.height_px, "psm": psm}
 
     @functools.cached_property
     def _crew(self) -> Crew:
