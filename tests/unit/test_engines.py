@@ -21,6 +21,7 @@ from scanmill.settings import Settings
 from waiting import is_soon
 
 LINES = ("the quick brown fox", "jumps over the lazy", "dog in the morning")
+FONT = ImageFont.load_default(40)
 
 
 @pytest.fixture(scope="module", params=list(EngineName))
@@ -42,17 +43,20 @@ def process_folder():
         return work.parent
 
 
-def page(folder, lines=LINES, dark=()):
-    """Return a page of some lines; those that are `dark` are white on black."""
+def sheet(lines=LINES, dark=()):
+    """Return a sheet of some lines; those that are `dark` are white on black."""
     picture = Image.new("L", (900, 100 + 80 * len(lines)), 255)
-    font = ImageFont.load_default(40)
     for number, line in enumerate(lines):
         top, is_dark = 60 + 80 * number, line in dark
         if is_dark:
             picture.paste(0, (60, top - 10, 840, top + 60))
         ink = 255 if is_dark else 0
-        ImageDraw.Draw(picture).text((80, top), line, fill=ink, font=font)
-    return written(picture, folder)
+        ImageDraw.Draw(picture).text((80, top), line, fill=ink, font=FONT)
+    return picture
+
+
+def page(folder, lines=LINES, dark=()):
+    return written(sheet(lines, dark), folder)
 
 
 def texts(readings):
@@ -126,6 +130,18 @@ def test_light_lines_on_dark_ground_are_read_and_pages_keep_their_order(engine, 
     readings = engine.recognize(pages)
 
     assert texts(readings) == [" ".join(lines) for lines in turns for _ in (0, 1)]
+
+
+def test_black_and_white_alone_are_read_as_if_there_were_a_shade_between(engine, tmp_path):
+    """Engines may pack such a page, whose rows of 900 pixels do not fill their last byte."""
+    plain = sheet().point(lambda shade: 255 if shade > 127 else 0)
+    dotted = plain.copy()
+    dotted.putpixel((0, 0), 254)
+
+    packed, whole = engine.recognize([written(plain, tmp_path), written(dotted, tmp_path)])
+
+    assert texts([packed]) == [" ".join(LINES)]
+    assert packed.words == whole.words
 
 
 def test_paper_without_text_has_no_words(engine, tmp_path):

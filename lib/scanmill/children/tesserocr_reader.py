@@ -14,6 +14,7 @@ import tesserocr
 from PIL import Image
 
 from scanmill.children.answering import answer_until_left
+from scanmill.children.bilevel import packed
 from scanmill.children.dark_ground import has_dark_ground
 
 _INVERT_THRESHOLD = 0.7
@@ -42,15 +43,20 @@ class _Reader:
         # The library would read what lies behind too few pixels.
         if not pgm.startswith(header) or len(pgm) != len(header) + width * height:
             sys.exit("The file is not the page.")
-        pixels = pgm[len(header) :]
-        page = Image.frombuffer("L", (width, height), pixels, "raw", "L", 0, 1)
+        page = Image.frombuffer("L", (width, height), pgm[len(header) :], "raw", "L", 0, 1)
         threshold = _INVERT_THRESHOLD if has_dark_ground(page) else 0
         self._tesseract.SetVariable("invert_threshold", str(threshold))
         self._tesseract.SetPageSegMode(question["psm"])
-        self._tesseract.SetImageBytes(pixels, width, height, 1, width)
+        self._set_image(packed(page))
         if not self._tesseract.Recognize():
             sys.exit("Tesseract cannot read the page.")
         return {"table": self._tesseract.GetTSVText(0)}
+
+    def _set_image(self, page: Image.Image) -> None:
+        width, height = page.size
+        # Leptonica's word for one bit is 0 bytes a pixel.
+        pixel_bytes, line_bytes = (0, (width + 7) // 8) if page.mode == "1" else (1, width)
+        self._tesseract.SetImageBytes(page.tobytes(), width, height, pixel_bytes, line_bytes)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scanmill import sandbox
+from scanmill.children.bilevel import packed
 from scanmill.errors import FatalError
 from scanmill.models import EngineInfo, EngineName, Raster, Reason, Recognition
 from scanmill.ocr import tessdata, tsv
@@ -209,7 +210,7 @@ def _quick_to_open(raster: Raster, copy: Path) -> str:
     TIFF row by row. What is no picture is left as it is: the program says so.
     """
     try:
-        page = opened(raster)
+        page = packed(opened(raster))
     except ValueError:
         return raster.path
     page.save(copy, "TIFF", strip_size=page.width * page.height)
