@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     tessdata_dir: Path | None = Field(
         None, description="Folder of `.traineddata` files, searched before the engine's own."
     )
-    chunk_pages: Count = Field(16, description="Most pages in one call of the OCR engine.")
+    chunk_pages: Count = Field(24, description="Most pages in one call of the OCR engine.")
     keep_word_boxes: bool = Field(
         default=True, description="Keep where on the page each word stands."
     )

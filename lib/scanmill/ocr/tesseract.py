@@ -136,8 +136,8 @@ class TesseractEngine:
     def _limits(self, pages: int) -> sandbox.Limits:
         """Return what a call may use: the time of one slow page, and a twelfth of it per mate.
 
-        A hang in a chunk of 16 is found after 135 CPU seconds, not 960; a chunk of slow pages that
-        needs more is read again page by page.
+        A hang in a chunk of 24 is found after 175 CPU seconds, not 1,440; a chunk of slow pages
+        that needs more is read again page by page.
         """
         cpu = self._settings.page_cpu_seconds
         return sandbox.Limits(

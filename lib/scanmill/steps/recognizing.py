@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 _PROBES = 5  # other objects that are asked for before our rights are called wrong
 _LARGE_BYTES = 5_000_000
-_FEWEST_IMAGES, _MOST_IMAGES = 4, 16  # that one thread fetches, decodes and reads at a time
+_FEWEST_IMAGES, _MOST_IMAGES = 4, 24  # that one thread fetches, decodes and reads at a time
 
 
 def list_slices(mill: Mill, batch_id: str) -> list[int]:
