@@ -1,4 +1,4 @@
-"""A Tesseract that misbehaves, and proof that who reads leaves nothing behind."""
+"""What the tests of single modules share: a Tesseract that misbehaves, empty homes and ledgers."""
 
 import gc
 import sys
@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from engines import tesseract_stub
+from scanmill.ledger import Ledger
+from scanmill.local import stack
+from scanmill.local.home import Home
 from scanmill.ocr import with_second_chances
 from scanmill.ocr.tesseract import TesseractEngine
 from scanmill.sandbox import scratch
@@ -49,3 +52,21 @@ def stub_engine(tmp_path):
 
     make.calls = Path(f"{script}.calls")
     return make
+
+
+@pytest.fixture
+def some_home(tmp_path, monkeypatch):
+    monkeypatch.setattr(stack, "_handed_out", {})  # of another test's stack, in this process
+    folder = Home(tmp_path / "a home")
+    folder.make()
+    return folder
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@pytest.fixture
+def ledger(url):
+    return Ledger(url)
