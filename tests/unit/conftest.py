@@ -31,7 +31,7 @@ def nothing_left(tmp_path, monkeypatch):
 
 @pytest.fixture
 def stub_engine(tmp_path):
-    """Return a maker of engines whose program is the stub; `calls` is where that counts pages."""
+    """Return a maker of engines whose program is the stub; `calls` tells the pages of each call."""
     program = tmp_path / "tesseract"
     script = tmp_path / "stub.py"
     script.write_text(Path(tesseract_stub.__file__).read_text())

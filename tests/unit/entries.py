@@ -130,7 +130,10 @@ ENTRIES = {
 }
 """The story of a batch that was held and released, in order."""
 
-DISCARDED = lambda c: books.enter_decision(c, BATCH, 1, decision("discard"))  # noqa: E731
+
+def discarded(connection):
+    """Enter that a person discards the batch."""
+    books.enter_decision(connection, BATCH, 1, decision("discard"))
 
 
 def everything(ledger):

@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 from entries import (
     BATCH,
-    DISCARDED,
     ENTRIES,
+    discarded,
     enter,
     everything,
     fate,
@@ -72,10 +72,10 @@ def test_an_old_verdict_or_decision_that_comes_late_frees_nobody(ledger, late):
 
 
 def test_a_discarded_batch_stays_discarded_whatever_comes_late(ledger):
-    enter(ledger, "plan", "part", "recognized", "held", DISCARDED)
+    enter(ledger, "plan", "part", "recognized", "held", discarded)
     before = everything(ledger)
 
-    enter(ledger, "plan", "part", "signatures", "recognized", "held", DISCARDED)
+    enter(ledger, "plan", "part", "signatures", "recognized", "held", discarded)
     after = everything(ledger)
 
     after |= {"signatures": [], "sketches": []}
@@ -148,7 +148,7 @@ def test_an_old_verdict_that_comes_late_holds_nothing(ledger):
 
 
 def test_of_two_decisions_on_one_verdict_the_first_counts(ledger):
-    enter(ledger, "plan", "part", "recognized", "held", "released", DISCARDED)
+    enter(ledger, "plan", "part", "recognized", "held", "released", discarded)
 
     assert state_of_batch(ledger) == BatchState.RELEASED
     assert fate_of_page(ledger, "a") == PageFate.HELD
@@ -191,7 +191,7 @@ _IMAGE_ENTRIES = {
     "part": "part",
     "other part": lambda c: books.enter_part(c, BATCH, 0, part_of(unread("a"), unread("b"))),
     "held": "held",
-    "discarded": DISCARDED,
+    "discarded": discarded,
     "superseded": lambda c: books.enter_snapshot(
         c, "c", manifest(9), fates_of(fate("a", PageFate.SUPERSEDED, Reason.OVERWRITTEN))
     ),
@@ -259,7 +259,7 @@ def test_a_discard_withdraws_nothing_but_what_waits(ledger, before):
     enter(ledger, "plan", "part", "recognized", "held")
     give(ledger, t.PAGES, fate=before)
 
-    enter(ledger, DISCARDED)
+    enter(ledger, discarded)
 
     assert fate_of_page(ledger, "a") == before
 
@@ -273,7 +273,7 @@ def test_a_finished_batch_never_moves_again(ledger, end):
     enter(
         ledger,
         *ENTRIES,
-        DISCARDED,
+        discarded,
         lambda c: books.enter_verdict(c, BATCH, 2, verdict(passed=False)),
         lambda c: books.enter_verdict(c, BATCH, 3, verdict(passed=True)),
         lambda c: books.enter_recognized(c, BATCH, has_pages=False),

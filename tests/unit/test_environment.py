@@ -71,7 +71,7 @@ def test_nothing_listens_beyond_this_machine(variables):
     addresses = [value for name, value in variables.items() if "URL" in name or "HOST" in name]
 
     assert variables["AIRFLOW__API__HOST"] == "127.0.0.1"
-    assert not [value for value in addresses if "0.0.0.0" in value or "localhost:" in value]  # noqa: S104
+    assert not [value for value in addresses if "0.0.0.0" in value or "localhost:" in value]  # noqa: S104 - looked for, not bound
 
 
 def test_what_the_caller_set_wins_and_is_remembered(some_home, monkeypatch):

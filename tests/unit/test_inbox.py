@@ -7,12 +7,12 @@ import smtplib
 import stat
 import subprocess
 import sys
-import time
 import types
 
 import pytest
 
 from scanmill.local import inbox, ports
+from waiting import is_soon
 
 
 @pytest.fixture
@@ -26,12 +26,13 @@ def mail_server(some_home):
             "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps({"port": port}),
         },
     )
-    deadline = time.monotonic() + 20
-    while not ports.is_listening(port) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    yield types.SimpleNamespace(port=port, folder=some_home.mail)
-    process.terminate()
-    assert process.wait(timeout=10) == 0
+    try:
+        assert is_soon(lambda: ports.is_listening(port))
+        yield types.SimpleNamespace(port=port, folder=some_home.mail)
+    finally:
+        process.terminate()
+        ended = process.wait(timeout=10)
+    assert ended == 0
 
 
 def send(port, subject, text, *, html=None):
