@@ -16,6 +16,7 @@ from PIL import Image
 from scanmill.children.answering import answer_until_left
 from scanmill.children.bilevel import packed
 from scanmill.children.dark_ground import has_dark_ground
+from scanmill.children.pgm import page_of
 
 _INVERT_THRESHOLD = 0.7
 """The mean confidence below which Tesseract, by itself, reads a line inverted, too."""
@@ -38,12 +39,10 @@ class _Reader:
 
     def read(self, question: Mapping[str, Any], pgm: bytes) -> dict[str, str]:
         """Return the table of words of one page."""
-        width, height = question["width_px"], question["height_px"]
-        header = b"P5\n%d %d\n255\n" % (width, height)
-        # The library would read what lies behind too few pixels.
-        if not pgm.startswith(header) or len(pgm) != len(header) + width * height:
-            sys.exit("The file is not the page.")
-        page = Image.frombuffer("L", (width, height), pgm[len(header) :], "raw", "L", 0, 1)
+        try:
+            page = page_of(pgm, (question["width_px"], question["height_px"]))
+        except ValueError as error:  # the library would read what lies behind too few pixels
+            sys.exit(str(error))
         threshold = _INVERT_THRESHOLD if has_dark_ground(page) else 0
         self._tesseract.SetVariable("invert_threshold", str(threshold))
         self._tesseract.SetPageSegMode(question["psm"])
